@@ -1,0 +1,18 @@
+"""GoogLeNet ("Going deeper with convolutions") for Keras 3, with its public pretrained weights."""
+
+from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
+from keras_inception.features import features as features
+from keras_inception.labels import decode_predictions as decode_predictions
+from keras_inception.layers.inception import inception_module as inception_module
+from keras_inception.layers.inception import naive_inception_module as naive_inception_module
+from keras_inception.layers.local_response_normalization import LocalResponseNormalization as LocalResponseNormalization
+from keras_inception.models.auxiliary import auxiliary_losses as auxiliary_losses
+from keras_inception.models.auxiliary import freeze as freeze
+from keras_inception.models.auxiliary import remove_aux_heads as remove_aux_heads
+from keras_inception.models.googlenet import TABLE_1 as TABLE_1
+from keras_inception.models.spec import VARIANTS as VARIANTS
+from keras_inception.models.spec import GoogLeNetSpec as GoogLeNetSpec
+from keras_inception.preprocessing import Preprocessing as Preprocessing
+from keras_inception.preprocessing import preprocess_input as preprocess_input
+from keras_inception.pretrained import GoogLeNet as GoogLeNet
+from keras_inception.pretrained import model_spec as model_spec

@@ -1,0 +1,49 @@
+"""Readers of the public checkpoints: from the original file to our names and layouts, executing nothing in it."""
+
+import importlib
+import pathlib
+
+from keras_inception.convert.checkpoint import Checkpoint as Checkpoint
+from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
+
+# How a file's name ends, and the module that reads it.
+FORMATS = {
+    ".caffemodel": "caffe",
+    ".pth": "torchvision",
+    ".pt": "torchvision",
+    ".onnx": "onnx",
+    ".pb": "graph_def",
+    ".zip": "graph_def",
+    ".ckpt": "tensorflow_checkpoint",
+    ".index": "tensorflow_checkpoint",
+    ".tar.gz": "tensorflow_checkpoint",
+    ".tgz": "tensorflow_checkpoint",
+}
+
+
+def reader(path):
+    """The module that reads a weight file, or None; a TensorFlow V2 checkpoint may be named by its prefix alone."""
+    path = pathlib.Path(path)
+    name = next((module for suffix, module in FORMATS.items() if path.name.lower().endswith(suffix)), None)
+    if name is None and path.with_name(f"{path.name}.index").is_file():
+        name = "tensorflow_checkpoint"
+    return name and importlib.import_module(f"{__name__}.{name}")
+
+
+def read(path) -> Checkpoint:
+    """Reads a public checkpoint in its original format.
+
+    Args:
+        path: a `.caffemodel`, `.pth`, `.onnx`, a TensorFlow checkpoint (V1, V2 by its prefix, or the published
+            `.tar.gz`), or a frozen graph (`.pb`, or the published `.zip`).
+
+    Returns:
+        A `Checkpoint`.
+
+    Raises:
+        CheckpointError: the file is not of a known kind, damaged, or hostile.
+    """
+    module = reader(path)
+    if module is None:
+        raise CheckpointError(f"expected a file that ends in {', '.join(FORMATS)}; Received: {path}")
+    return module.read(path)

@@ -1,0 +1,55 @@
+"""The first layer of every model: RGB pixels in, the network's own range out. It also carries the model's spec."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_inception")
+class Pixels(keras.layers.Layer):
+    """Computes `(pixels - mean) * scale` in float32.
+
+    The mean cannot be folded into the first convolution, for zero padding follows it; the channel order can, and is: a
+    converted kernel expects RGB, whatever its origin expected.
+
+    The layer's config holds the model's spec, for a plain attribute of a model is lost by saving, by `clone_model` and
+    by surgery, and a layer's config is not.
+
+    Args:
+        mean: one number per channel, on the scale of the pixels; None passes the input through.
+        scale: one number per channel; None for 1.
+        spec: plain JSON data that describes the model (see `GoogLeNetSpec`), or None.
+        data_format: `"channels_last"` or `"channels_first"`; None for the one of the Keras configuration.
+
+    Call arguments:
+        inputs: pixels in 0..255, RGB, any real dtype, rank 4.
+
+    Returns:
+        A tensor of the same shape, in the layer's compute dtype.
+    """
+
+    def __init__(self, mean=None, scale=None, spec=None, data_format=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.mean = None if mean is None else [float(v) for v in np.ravel(mean)]
+        self.scale = None if scale is None else [float(v) for v in np.ravel(scale)]
+        self.spec = spec
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+
+    def _per_channel(self, values):
+        shape = (1, 1, 1, -1) if self.data_format == "channels_last" else (1, -1, 1, 1)
+        return ops.convert_to_tensor(np.reshape(np.asarray(values, "float32"), shape))
+
+    def call(self, inputs):
+        x = ops.cast(inputs, "float32")
+        if self.mean is not None:
+            x = x - self._per_channel(self.mean)
+        if self.scale is not None:
+            x = x * self._per_channel(self.scale)
+        return ops.cast(x, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = {"mean": self.mean, "scale": self.scale, "spec": self.spec, "data_format": self.data_format}
+        return {**super().get_config(), **config}

@@ -1,0 +1,310 @@
+"""A network and its weights brought together: the public `GoogLeNet`, and what finds, converts and loads weights."""
+
+import dataclasses
+import logging
+import pathlib
+
+import keras
+
+from keras_inception import convert as readers
+from keras_inception.convert.checkpoint import Checkpoint
+from keras_inception.hub import download, manifest, serialization
+from keras_inception.models.auxiliary import HEADS
+from keras_inception.models.googlenet import build_googlenet
+from keras_inception.models.spec import GoogLeNetSpec
+
+logger = logging.getLogger(__name__)
+
+
+def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
+    include_top=True,
+    weights="imagenet",
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=None,
+    classifier_activation="softmax",
+    name="googlenet",
+    *,
+    variant=None,
+    aux_heads=False,
+    stem=None,
+    dropout=None,
+    include_preprocessing=True,
+    allow_unverified=False,
+) -> keras.Model:
+    """GoogLeNet ("Going deeper with convolutions", Table 1), with its public pretrained weights.
+
+    ```python
+    model = keras_inception.GoogLeNet(weights="imagenet")
+    print(keras_inception.decode_predictions(model.predict(images), top=5))  # RGB pixels, 0..255
+    ```
+
+    What is not said, the weights say: `classes`, `variant`, `stem` and `input_shape` are the file's, and without
+    weights the paper's network with 1000 classes at 224 x 224. An argument that contradicts the weights is an error.
+
+    "The paper's network" is a choice, for the paper does not agree with itself: `GoogLeNetSpec` lists where. In short:
+    this is Table 1's channel columns, as everybody has built it; the params and ops columns printed beside them belong
+    in part to another network (a separable conv1, 204 filters in 4a, 48 in 5a's 5x5 reduction, the last two as in
+    `variant="inception5h"`).
+
+    Args:
+        include_top: whether the classifier is there. Without it the output is 5b's, 7 x 7 x 1024 at 224 x 224.
+        weights: None for fresh ones; `"imagenet"`, the public ones of the variant; a tag of `keras-inception list`;
+            the path of a weight file in its original format, of a `.safetensors` of ours, or of a published folder;
+            `hf://owner/name[@revision]`.
+        input_tensor: a Keras tensor to build upon.
+        input_shape: height, width and channels, 32 or more; None in place of a number for any size (not with heads).
+        pooling: with `include_top=False`: None, `"avg"` or `"max"` over 5b's map.
+        classes: outputs. Another number than the weights' keeps the trunk and begins the last linear layer of each
+            classifier anew.
+        classifier_activation: of every classifier; None for logits.
+        name: the model's name.
+        variant: `"paper"`, `"batch_norm"`, `"slim"`, `"torchvision"` or `"inception5h"`; they differ as `VARIANTS`
+            says.
+        aux_heads: add the auxiliary classifiers on 4a and 4d (section 5): the output is a dict of `predictions`,
+            `aux_4a` and `aux_4d`; train with `auxiliary_losses`, finish with `remove_aux_heads`.
+        stem: `"imagenet"`, or `"small"` for images of about 32 x 32.
+        dropout: rate before the main classifier; None for the variant's (section 5: 40 %).
+        include_preprocessing: False for the bare network, whose input is then `(pixels - mean) * scale` of its spec.
+        allow_unverified: load public weights of which no checksum was ever published.
+
+    Returns:
+        A `keras.Model` from RGB pixels in 0..255, (n, height, width, 3), to class probabilities (n, classes).
+
+    Raises:
+        ValueError: an argument is wrong, or contradicts the weights; or the weights do not fit.
+        CheckpointError: the weight file is damaged.
+        DownloadError: the public weights can be had from no mirror.
+    """
+    options = {
+        "include_top": include_top,
+        "input_tensor": input_tensor,
+        "input_shape": input_shape,
+        "pooling": pooling,
+        "classifier_activation": classifier_activation,
+        "dropout": dropout,
+        "include_preprocessing": include_preprocessing,
+        "name": name,
+    }
+    if weights is None:
+        spec = GoogLeNetSpec(variant=variant or "paper", stem=stem or "imagenet", classes=classes, aux_heads=aux_heads)
+        return build_googlenet(spec, **options)
+
+    checkpoint = load_checkpoint(weights, variant=variant, aux_heads=aux_heads, allow_unverified=allow_unverified)
+    stored = GoogLeNetSpec.from_dict(checkpoint.spec)
+    for argument, asked in {"variant": variant, "stem": stem}.items():
+        if asked is not None and asked != getattr(stored, argument):
+            own = getattr(stored, argument)
+            raise ValueError(f"expected {argument}={own!r}, as the weights {weights!r} have it; Received: {asked!r}")
+    if aux_heads and not stored.aux_heads:
+        raise ValueError(
+            f"expected weights with auxiliary heads for aux_heads=True; Received: weights={weights!r}, without"
+        )
+    checkpoint = _without_background(checkpoint, classes)
+    stored = GoogLeNetSpec.from_dict(checkpoint.spec)
+    spec = dataclasses.replace(stored, aux_heads=aux_heads)
+    if classes is not None and classes != stored.classes:
+        spec = dataclasses.replace(spec, classes=classes, labels=None)
+    model = build_googlenet(spec, **options)
+    serialization.assign(
+        model,
+        checkpoint.tensors,
+        fresh=_fresh_layers(model, checkpoint, stored, include_top),
+        ignored=_ignored_layers(checkpoint, aux_heads, include_top),
+    )
+    return model
+
+
+def _without_background(checkpoint: Checkpoint, classes) -> Checkpoint:
+    """Drops the background, the untrained first of TF-slim's 1001 classes, unless all 1001 are asked for."""
+    if checkpoint.spec.get("labels") != "imagenet_background" or classes == checkpoint.spec["classes"]:
+        return checkpoint
+    tensors = {
+        name: array[..., 1:] if name.startswith("loss3_classifier/") else array
+        for name, array in checkpoint.tensors.items()
+    }
+    return Checkpoint({**checkpoint.spec, "classes": checkpoint.spec["classes"] - 1, "labels": "imagenet"}, tensors)
+
+
+def _fresh_layers(model, checkpoint: Checkpoint, stored: GoogLeNetSpec, include_top: bool) -> list[str]:
+    """The layers that keep their initial weights, which the log says."""
+    present = {layer.name for layer in model.layers}
+    fresh = []
+    spec = model_spec(model)
+    if include_top and spec.classes != stored.classes:
+        fresh = [layer for layer in ("loss1_classifier", "loss2_classifier", "loss3_classifier") if layer in present]
+        logger.warning(
+            "The weights have %d classes and the model %d: the trunk is kept, and %s starts anew.",
+            stored.classes,
+            spec.classes,
+            ", ".join(fresh),
+        )
+    for _, loss in HEADS.values():
+        layer = f"{loss}_fc"
+        tensor = checkpoint.tensors.get(f"{layer}/kernel")
+        if layer in present and tensor is not None and model.get_layer(layer).kernel.shape[0] != tensor.shape[0]:
+            fresh.append(layer)
+            logger.warning(
+                "%s starts anew: the weights fit %d inputs, and at the input shape %s it has %d.",
+                layer,
+                tensor.shape[0],
+                tuple(model.input_shape[1:]),
+                model.get_layer(layer).kernel.shape[0],
+            )
+    return fresh
+
+
+def _ignored_layers(checkpoint: Checkpoint, aux_heads: bool, include_top: bool) -> list[str]:
+    layers = {name.partition("/")[0] for name in checkpoint.tensors}
+    unwanted = () if aux_heads else tuple(f"{loss}_" for _, loss in HEADS.values())
+    unwanted += () if include_top else ("loss3_classifier",)
+    return [layer for layer in layers if unwanted and layer.startswith(unwanted)]
+
+
+def model_spec(model) -> GoogLeNetSpec:
+    """What a model is: its variant, stem, classes, preprocessing, labels, and where its weights came from.
+
+    Args:
+        model: a GoogLeNet, also one that was saved and loaded, cloned, or operated upon.
+
+    Returns:
+        A `GoogLeNetSpec`, whose `aux_heads` says whether the model has them now.
+
+    Raises:
+        ValueError: the model does not begin with our pixel layer.
+    """
+    spec = next((layer.spec for layer in model.layers if layer.name == "pixels" and getattr(layer, "spec", None)), None)
+    if spec is None:
+        raise ValueError(
+            f"expected a model that was built by keras_inception; Received: {model.name}, without its pixel layer"
+        )
+    heads = isinstance(model.output, dict) and set(HEADS) <= set(model.output)
+    return dataclasses.replace(GoogLeNetSpec.from_dict(spec), aux_heads=heads)
+
+
+def to_checkpoint(model) -> Checkpoint:
+    """The spec and all tensors of a GoogLeNet, as our file format stores them."""
+    tensors = {
+        name: keras.ops.convert_to_numpy(variable.value).astype("float32")
+        for name, variable in serialization.model_variables(model).items()
+    }
+    return Checkpoint(model_spec(model).to_dict(), tensors)
+
+
+def embedded() -> dict[str, pathlib.Path]:
+    """The weights that come with the package, by tag: in it where it is installed, beside it in a clone."""
+    package = pathlib.Path(__file__).parent
+    for folder in (package / "weights", package.parent / "weights"):
+        found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{serialization.CONFIG}"))}
+        if found:
+            return found
+    return {}
+
+
+def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=False) -> Checkpoint:
+    """Finds and reads weights: `"imagenet"`, a tag, a path, or `hf://owner/name[@revision]`.
+
+    Raises:
+        ValueError: nothing is known by that name; the message lists the accepted forms.
+    """
+    text = str(weights)
+    if text.startswith("hf://"):
+        from keras_inception.hub import stores
+
+        return serialization.read_folder(stores.fetch(text))
+    ours = embedded()
+    if text in ours:
+        return serialization.read_folder(ours[text])
+    if text == "imagenet" or text in manifest.entries():
+        entry = manifest.resolve(text, variant)
+        return serialization.read(fetch(entry.tag, allow_unverified=allow_unverified))
+    return _read_path(pathlib.Path(weights).expanduser())
+
+
+def _read_path(path: pathlib.Path) -> Checkpoint:
+    if path.is_dir():
+        return serialization.read_folder(path)
+    reader = readers.reader(path)
+    if path.exists() and path.name.endswith(".safetensors"):
+        return serialization.read(path)
+    if path.exists() and path.name.endswith(".keras"):
+        return to_checkpoint(keras.saving.load_model(path, compile=False))
+    if reader is None or not (path.exists() or path.with_name(f"{path.name}.index").exists()):
+        tags = ", ".join(repr(tag) for tag in ("imagenet", *embedded(), *manifest.entries()))
+        raise ValueError(
+            f"expected weights to be None, one of {tags}, 'hf://owner/name[@revision]', a published folder, or a file "
+            f"that ends in .safetensors, .keras, {', '.join(readers.FORMATS)}; Received: weights={str(path)!r}, "
+            f"{'of another kind' if path.exists() else 'which does not exist'}"
+        )
+    checkpoint = reader.read(path)
+    return Checkpoint(
+        {**_published(checkpoint.spec["variant"]), **checkpoint.spec, "source": path.name}, checkpoint.tensors
+    )
+
+
+def _published(variant: str) -> dict:
+    """The preprocessing with which the public weights of a variant were measured, for files that do not say."""
+    try:
+        return {"preprocessing": manifest.resolve("imagenet", variant).preprocessing}
+    except ValueError:
+        return {}
+
+
+def convert(source, destination, *, variant=None, half=False) -> pathlib.Path:
+    """Converts weights of any readable kind.
+
+    Args:
+        source: whatever `GoogLeNet(weights=...)` takes.
+        destination: a `.safetensors` file, a `.keras` file, or a folder, which becomes a published one.
+        variant: for a source of `"imagenet"`.
+        half: store kernels in float16.
+
+    Returns:
+        The destination.
+
+    Raises:
+        ValueError: the source is not readable, or the destination of an unknown kind.
+    """
+    destination = pathlib.Path(destination)
+    checkpoint = load_checkpoint(source, variant=variant)
+    # Loading it proves that it fits the network that it says it fits.
+    spec = GoogLeNetSpec.from_dict(checkpoint.spec)
+    model = build_googlenet(spec)
+    serialization.assign(model, checkpoint.tensors)
+    if destination.suffix == ".keras":
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        model.save(destination)
+    elif destination.suffix == ".safetensors":
+        serialization.write(destination, checkpoint, half=half)
+    elif destination.suffix == "":
+        serialization.write_folder(destination, checkpoint, half=half)
+    else:
+        raise ValueError(
+            f"expected a destination that ends in .safetensors or .keras, or a folder; Received: {destination}"
+        )
+    return destination
+
+
+def fetch(tag: str, *, allow_unverified=False) -> pathlib.Path:
+    """Downloads public weights once, verifies them, and keeps them converted in the cache folder.
+
+    Args:
+        tag: of the manifest.
+        allow_unverified: also where no checksum was ever published.
+
+    Returns:
+        The converted file.
+
+    Raises:
+        ChecksumError: no checksum was published, and `allow_unverified` is not given.
+        DownloadError: no mirror has the file.
+    """
+    entry = manifest.resolve(tag, None)
+
+    def to_safetensors(original, converted):
+        checkpoint = readers.read(original)
+        spec = {**checkpoint.spec, "preprocessing": entry.preprocessing, "labels": entry.labels, "source": entry.source}
+        serialization.write(converted, Checkpoint(spec, checkpoint.tensors))
+
+    return download.fetch(entry, to_safetensors, allow_unverified=allow_unverified)

@@ -1,0 +1,175 @@
+"""Trains the GoogLeNet that the package carries: CIFAR-10, batch norm, the small-image stem, the paper's widths.
+
+    python -m training.cifar10 --data-dir DATASETS --work-dir RUN
+
+`DATASETS` is the folder that holds TFDS's prepared `cifar10`. The run goes on where it was when it is started again
+with the same work directory, and ends by writing `RUN/model.safetensors` and `RUN/keras_inception.json` and measuring
+the test accuracy of exactly these files.
+
+Two cores are enough: the first epochs see the images at 16 and 24 pixels, which costs a third and a half of 32, and
+only the last ones see them whole; convolutions run in bfloat16. The schedule is one cycle: linear warm-up, cosine to
+zero.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_inception.models.googlenet import GoogLeNetSpec, build_googlenet
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result but the random order of threads."""
+
+    sizes: tuple[int, ...] = (16,) * 5 + (24,) * 4 + (32,) * 2  # of the images, one per epoch
+    batch_size: int = 128
+    learning_rate: float = 0.1  # at the end of the warm-up
+    warmup: float = 0.2  # share of all steps
+    momentum: float = 0.9
+    weight_decay: float = 5e-4  # of kernels
+    label_smoothing: float = 0.1
+    shift: int = 4  # pixels that an image is shifted by at most, each way
+    seed: int = 0
+    policy: str = "mixed_bfloat16"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return 50_000 // self.batch_size
+
+
+def load(data_dir):
+    """CIFAR-10 as two pairs of uint8 images (n, 32, 32, 3) and labels (n,)."""
+    import tensorflow_datasets as tfds
+
+    def arrays(split):
+        images, labels = [], []
+        for image, label in tfds.as_numpy(tfds.load("cifar10", split=split, data_dir=data_dir, download=False, as_supervised=True)):
+            images.append(image)
+            labels.append(label)
+        return np.stack(images), np.array(labels, "int32")
+
+    return arrays("train"), arrays("test")
+
+
+def augment(images, rng, shift):
+    """Mirrors half of the images and shifts each by up to `shift` pixels over reflected borders."""
+    n, size = len(images), images.shape[1]
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
+    rows, columns = (rng.integers(0, 2 * shift + 1, n)[:, None] + np.arange(size) for _ in range(2))
+    shifted = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    mirrored = rng.random(n) < 0.5
+    shifted[mirrored] = shifted[mirrored, :, ::-1]
+    return shifted
+
+
+class Epochs(keras.utils.PyDataset):
+    """The batches of one epoch after another; every random choice is a function of seed, epoch and batch."""
+
+    def __init__(self, images, labels, recipe: Recipe, first_epoch: int):
+        super().__init__()
+        self.images, self.labels, self.recipe, self.epoch = images, labels, recipe, first_epoch
+        self._shuffle()
+
+    def _shuffle(self):
+        self.order = np.random.default_rng((self.recipe.seed, self.epoch)).permutation(len(self.images))
+
+    def __len__(self):
+        return self.recipe.steps_per_epoch
+
+    def __getitem__(self, step):
+        chosen = self.order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+        rng = np.random.default_rng((self.recipe.seed, self.epoch, step))
+        images = augment(self.images[chosen], rng, self.recipe.shift)
+        size = self.recipe.sizes[min(self.epoch, len(self.recipe.sizes) - 1)]
+        if size != 32:
+            images = tf.image.resize(images, (size, size), method="area").numpy()
+        labels = np.eye(10, dtype="float32")[self.labels[chosen]]
+        return images.astype("float32"), labels
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self._shuffle()
+
+
+def build(recipe: Recipe) -> keras.Model:
+    """The compiled model; it takes images of any size, for they grow during the training."""
+    keras.utils.set_random_seed(recipe.seed)
+    keras.config.set_dtype_policy(recipe.policy)
+    spec = GoogLeNetSpec(variant="batch_norm", stem="small", classes=10, labels="cifar10")
+    model = build_googlenet(spec, input_shape=(None, None, 3), classifier_activation=None)
+    steps = len(recipe.sizes) * recipe.steps_per_epoch
+    warmup = int(recipe.warmup * steps)
+    optimizer = keras.optimizers.SGD(
+        keras.optimizers.schedules.CosineDecay(
+            recipe.learning_rate / 10, steps - warmup, warmup_target=recipe.learning_rate, warmup_steps=warmup
+        ),
+        momentum=recipe.momentum,
+        nesterov=True,
+        weight_decay=recipe.weight_decay,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
+
+
+def train(data_dir, work_dir, recipe: Recipe) -> keras.Model:
+    """Trains, or goes on training, and leaves `log.csv` in the work directory."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    (images, labels), (test_images, test_labels) = load(data_dir)
+    model = build(recipe)
+    log = work_dir / "log.csv"
+    done = len(log.read_text().splitlines()) - 1 if log.exists() else 0
+    validation = (test_images.astype("float32"), np.eye(10, dtype="float32")[test_labels])
+    model.fit(
+        Epochs(images, labels, recipe, done),
+        epochs=len(recipe.sizes),
+        validation_data=validation,
+        validation_batch_size=250,
+        validation_freq=4,  # the test images cost a tenth of an epoch; nothing is chosen by them
+        shuffle=False,
+        verbose=2,
+        callbacks=[
+            # The log is written before the backup, so a kill between the two repeats an epoch in the log and loses
+            # none.
+            keras.callbacks.CSVLogger(str(log), append=True),
+            keras.callbacks.BackupAndRestore(str(work_dir / "backup"), delete_checkpoint=False),
+            Clock(work_dir / "time.json", recipe),
+        ],
+    )
+    return model
+
+
+class Clock(keras.callbacks.Callback):
+    """Adds up the seconds of training over interruptions, for the model's card."""
+
+    def __init__(self, path, recipe):
+        super().__init__()
+        self.path, self.recipe = path, recipe
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        before = json.loads(self.path.read_text())["seconds"] if self.path.exists() else 0.0
+        record = {"seconds": before + time.monotonic() - self.start, "recipe": dataclasses.asdict(self.recipe)}
+        self.path.write_text(json.dumps(record))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data-dir", type=pathlib.Path, required=True, help="the folder with TFDS's prepared cifar10")
+    parser.add_argument("--work-dir", type=pathlib.Path, required=True, help="checkpoints, log and result")
+    arguments = parser.parse_args()
+    train(arguments.data_dir, arguments.work_dir, Recipe())
+
+
+if __name__ == "__main__":
+    main()
