@@ -193,7 +193,7 @@ def _table(result):
     rows = [result.path]
     for key, name, score in result.predictions:
         # A WordNet id says something that the name does not.
-        rows.append(f"  {score:6.1%}  {name:{width}}  {key if key != name.replace(' ', '_') else ''}".rstrip())
+        rows.append(f"  {score:6.1%}  {name:{width}}  {key if key.replace('_', ' ') != name else ''}".rstrip())
     return "\n".join(rows)
 
 
@@ -218,7 +218,9 @@ def _list(args) -> int:
         size = entry["file"]["bytes"]
         size = "-" if size is None else f"{size / 1e6:.1f} MB"
         accuracy = entry["accuracy"] or {}
-        tops = [f"{accuracy[key]:.1f}" if key in accuracy else "-" for key in ("top1", "top5")]
+        tops = [
+            f"{accuracy[key]:.1f}" if isinstance(accuracy.get(key), (int, float)) else "-" for key in ("top1", "top5")
+        ]
         rows.append((tag, entry["variant"], str(entry["classes"]), size, *tops, entry["here"] or "-"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -273,8 +275,11 @@ def _known() -> dict[str, dict]:
     for tag, folder in pretrained.embedded().items():
         config = serialization.read_config(folder)
         file = {"name": serialization.WEIGHTS, "bytes": None, **config["files"][serialization.WEIGHTS]}
+        accuracy = dict(config["metrics"])
+        if isinstance(fraction := accuracy.get("accuracy"), float):
+            accuracy.setdefault("top1", 100 * fraction)  # Keras' metric is a fraction, published tables hold percent
         here = {"here": "embedded", "path": str(folder)}
-        known[tag] = {"tag": tag, **config["spec"], "file": file, "accuracy": config["metrics"], **here}
+        known[tag] = {"tag": tag, **config["spec"], "file": file, "accuracy": accuracy, **here}
     for tag, entry in manifest.entries().items():
         path = download.converted_path(entry)
         here = {"here": "cached", "path": str(path)} if path.is_file() else {"here": None, "path": None}

@@ -135,7 +135,7 @@ def _fresh_layers(model, checkpoint: Checkpoint, stored: GoogLeNetSpec, include_
     if include_top and spec.classes != stored.classes:
         fresh = [layer for layer in ("loss1_classifier", "loss2_classifier", "loss3_classifier") if layer in present]
         logger.warning(
-            "The weights have %d classes and the model %d: the trunk is kept, and %s starts anew.",
+            "The weights have %d classes and the model %d: the trunk is kept; with fresh weights: %s.",
             stored.classes,
             spec.classes,
             ", ".join(fresh),
@@ -146,7 +146,7 @@ def _fresh_layers(model, checkpoint: Checkpoint, stored: GoogLeNetSpec, include_
         if layer in present and tensor is not None and model.get_layer(layer).kernel.shape[0] != tensor.shape[0]:
             fresh.append(layer)
             logger.warning(
-                "%s starts anew: the weights fit %d inputs, and at the input shape %s it has %d.",
+                "%s has fresh weights: the published ones fit %d inputs, and at the input shape %s it has %d.",
                 layer,
                 tensor.shape[0],
                 tuple(model.input_shape[1:]),
@@ -217,8 +217,8 @@ def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=
     if text in ours:
         return serialization.read_folder(ours[text])
     if text == "imagenet" or text in manifest.entries():
-        entry = manifest.resolve(text, variant)
-        return serialization.read(fetch(entry.tag, allow_unverified=allow_unverified))
+        path = fetch(text, variant=variant, aux_heads=aux_heads, allow_unverified=allow_unverified)
+        return serialization.read(path)
     return _read_path(pathlib.Path(weights).expanduser())
 
 
@@ -286,11 +286,13 @@ def convert(source, destination, *, variant=None, half=False) -> pathlib.Path:
     return destination
 
 
-def fetch(tag: str, *, allow_unverified=False) -> pathlib.Path:
+def fetch(tag: str, *, variant=None, aux_heads=False, allow_unverified=False) -> pathlib.Path:
     """Downloads public weights once, verifies them, and keeps them converted in the cache folder.
 
     Args:
-        tag: of the manifest.
+        tag: `"imagenet"`, or a tag of the manifest.
+        variant: which ImageNet weights.
+        aux_heads: whether the weights are of use only with the auxiliary heads; a second source may lack them.
         allow_unverified: also where no checksum was ever published.
 
     Returns:
@@ -300,11 +302,16 @@ def fetch(tag: str, *, allow_unverified=False) -> pathlib.Path:
         ChecksumError: no checksum was published, and `allow_unverified` is not given.
         DownloadError: no mirror has the file.
     """
-    entry = manifest.resolve(tag, None)
 
-    def to_safetensors(original, converted):
-        checkpoint = readers.read(original)
-        spec = {**checkpoint.spec, "preprocessing": entry.preprocessing, "labels": entry.labels, "source": entry.source}
-        serialization.write(converted, Checkpoint(spec, checkpoint.tensors))
+    def converter(entry):
+        def to_safetensors(original, converted):
+            checkpoint = readers.read(original)
+            # What the file cannot say, the manifest knows: Caffe's files hold no mean, and nobody's hold a protocol.
+            known = {"mean": entry.mean, "scale": entry.scale, "labels": entry.labels, "source": entry.tag}
+            spec = {**checkpoint.spec, **known, "preprocessing": entry.preprocessing}
+            serialization.write(converted, Checkpoint(spec, checkpoint.tensors))
 
-    return download.fetch(entry, to_safetensors, allow_unverified=allow_unverified)
+        return to_safetensors
+
+    entry = manifest.resolve(tag, variant)
+    return download.fetch_or_fall_back(entry, converter, aux_heads=aux_heads, allow_unverified=allow_unverified)[0]

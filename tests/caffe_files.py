@@ -1,8 +1,12 @@
-"""Writes Caffe models by hand: an encoder of the protobuf wire format that shares nothing with the reader's walk."""
+"""Writes Caffe models by hand: an encoder of the protobuf wire format that shares nothing with the readers' walk."""
+
+import contextlib
+import tracemalloc
 
 import numpy as np
 
 from keras_inception.convert import names
+from keras_inception.convert.checkpoint import CheckpointError
 
 DENSE = ("_fc", "_classifier")
 
@@ -132,3 +136,14 @@ def boundaries(data: bytes, messages: dict = MESSAGES) -> list[int]:
 
     walk(0, len(data), messages)
     return found
+
+
+def peak(read, path) -> int:
+    """The most memory that reading a hostile file takes, whether it is refused or not."""
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(CheckpointError):
+            read(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -115,7 +115,7 @@ def test_a_broken_file_is_a_result(photos, tmp_path):
     assert isinstance(results[3].error, ValueError) and "3.png" in str(results[3].error)
     assert isinstance(results[5].error, FileNotFoundError)
     assert results[3].predictions is None and results[4].predictions is not None
-    assert model.batches == [3, 2, 2, 1]
+    assert model.batches == [3, 1, 3, 1]
 
 
 def test_a_batch_of_broken_files(tmp_path):

@@ -50,7 +50,9 @@ def load(data_dir):
 
     def arrays(split):
         images, labels = [], []
-        for image, label in tfds.as_numpy(tfds.load("cifar10", split=split, data_dir=data_dir, download=False, as_supervised=True)):
+        for image, label in tfds.as_numpy(
+            tfds.load("cifar10", split=split, data_dir=data_dir, download=False, as_supervised=True)
+        ):
             images.append(image)
             labels.append(label)
         return np.stack(images), np.array(labels, "int32")

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 import pytest
+from caffe_files import blob, layer
+from caffe_prototxt import googlenet, pixels, random_weights
 
 import keras_inception
-from tests.caffe_files import blob, layer
-from tests.parity.caffe_prototxt import googlenet, pixels, random_weights
 
 MEAN = (104, 117, 123)  # BGR, as BVLC has it
 OUTPUTS = {"predictions": "loss3/classifier", "aux_4a": "loss1/classifier", "aux_4d": "loss2/classifier"}

@@ -4,10 +4,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from caffe_prototxt import INCEPTION, POOL_AFTER, googlenet, pixels, random_weights
 from onnx import TensorProto, helper, numpy_helper
 
 import keras_inception
-from tests.parity.caffe_prototxt import INCEPTION, POOL_AFTER, googlenet, pixels, random_weights
 
 MEAN = np.array([123, 117, 104], np.float32)
 

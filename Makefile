@@ -1,0 +1,37 @@
+# `make demo` and `make test` are all the set-up there is; each creates the environment in .venv when it is not there.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint parity clean
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# The CPU builds of torch and torchvision cannot be told from the CUDA ones by a requirement: hence versions, and --no-deps.
+.venv/installed-parity: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchvision==0.28.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[parity]'
+	touch $@
+
+demo: .venv/installed  ## classify the photos of examples/ with the weights that the package carries, without a network
+	$(BIN)/keras-inception classify examples --weights cifar10 --picture demo.png
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint  ## lint, and the tests that need no other framework
+	$(BIN)/python -m pytest
+
+parity: .venv/installed-parity  ## the tests against torchvision, TF-slim, OpenCV's Caffe importer, ONNX Runtime, JAX and PyTorch
+	$(BIN)/python -m pytest --import-mode=importlib -o addopts= tests/parity
+
+clean:
+	rm -rf .venv demo.png

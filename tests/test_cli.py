@@ -1,0 +1,342 @@
+"""The command line: what it prints where, its exit codes, and that it answers fast where no model is needed."""
+
+import functools
+import io
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_inception
+from keras_inception import cli, pretrained
+from keras_inception.convert.checkpoint import Checkpoint
+from keras_inception.hub import download, serialization
+
+CLI = pathlib.Path(cli.__file__)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A model of random weights that calls itself a CIFAR-10 classifier."""
+    model = keras_inception.GoogLeNet(weights=None, stem="small", classes=10)
+    checkpoint = pretrained.to_checkpoint(model)
+    spec = {**checkpoint.spec, "labels": "cifar10", "preprocessing": {"size": 32, "resize_to": 32}}
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    return str(serialization.write(path, Checkpoint(spec, checkpoint.tensors)))
+
+
+# Building and tracing a network takes seconds: one serves all tests.
+load_once = functools.cache(keras_inception.GoogLeNet)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Two photos and a broken one, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keras_inception, "GoogLeNet", load_once)
+    monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    (tmp_path / "album").mkdir()
+    Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)).save("album/b.png")
+    Image.fromarray(rng.integers(0, 256, (60, 40), np.uint8)).save("a.jpg")
+    (tmp_path / "album" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a photo")
+    return tmp_path
+
+
+def run(capsys, *argv):
+    code = cli.main([str(word) for word in argv])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+# classify
+
+
+def test_table(photos, weights, capsys):
+    code, out, err = run(capsys, "classify", "a.jpg", "--weights", weights, "--top", 3)
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert lines[0] == "a.jpg" and len(lines) == 4
+    assert all(re.fullmatch(r"   [ \d]\d\.\d%  [a-z]+", line) for line in lines[1:])
+    scores = [float(line.split("%")[0]) for line in lines[1:]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_json_lines_and_a_broken_photo(photos, weights, capsys):
+    code, out, err = run(capsys, "classify", "a.jpg", "album", "--weights", weights, "--json", "--top", 99)
+    found = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert [photo["path"] for photo in found] == ["a.jpg", os.path.join("album", "b.png")]
+    for photo in found:
+        assert list(photo) == ["path", "predictions"] and len(photo["predictions"]) == 10
+        assert all(list(prediction) == ["id", "label", "score"] for prediction in photo["predictions"])
+        assert sum(prediction["score"] for prediction in photo["predictions"]) == pytest.approx(1, abs=1e-4)
+    assert err.startswith("keras-inception: ") and "broken.jpg" in err and err.count("\n") == 1
+
+
+def test_the_scores_are_the_models(photos, weights, capsys):
+    _, out, _ = run(capsys, "classify", "a.jpg", "album/b.png", "--weights", weights, "--json", "--batch-size", 1)
+    model = keras_inception.GoogLeNet(weights=weights)
+    pixels = keras_inception.preprocess_input(["a.jpg", "album/b.png"], model=model)
+    expected = keras_inception.decode_predictions(model(pixels), labels=model)
+    for line, predictions in zip(out.splitlines(), expected, strict=True):
+        found = [(p["id"], p["label"], p["score"]) for p in json.loads(line)["predictions"]]
+        assert [f[:2] for f in found] == [p[:2] for p in predictions]
+        np.testing.assert_allclose([f[2] for f in found], [p[2] for p in predictions], atol=2e-6)
+
+
+def test_patterns_and_folders_that_hold_nothing(photos, weights, capsys):
+    code, out, err = run(capsys, "classify", "**/*.png", "*.gif", "--weights", weights, "--json")
+    assert code == 1 and json.loads(out)["path"] == os.path.join("album", "b.png")
+    assert err == "keras-inception: expected image files; Received: *.gif, with none\n"
+    (photos / "empty").mkdir()
+    # No model is loaded for nothing: the weights do not exist either.
+    code, out, err = run(capsys, "classify", "empty", "absent.jpg", "--weights", "absent.safetensors")
+    assert (code, out, err.count("\n")) == (1, "", 2) and "which does not exist" in err
+
+
+def test_picture(photos, weights, capsys):
+    code, out, err = run(capsys, "classify", "a.jpg", "album/b.png", "--weights", weights, "--picture", "page.png")
+    assert (code, err) == (0, "") and out.startswith("a.jpg\n")
+    with Image.open("page.png") as page:
+        assert page.format == "PNG" and page.width > 1000
+    code, _, err = run(capsys, "classify", "a.jpg", "--weights", weights, "--picture", "nowhere/page.png")
+    assert code == 1 and "existing folder" in err
+
+
+def test_many_photos_make_a_page_of_the_first(photos, weights, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "MAX_CARDS", 1)
+    pages = []
+    monkeypatch.setattr(
+        "keras_inception.contact_sheet.contact_sheet", lambda *args: pages.append(args) or Image.new("L", (1, 1))
+    )
+    run(capsys, "classify", "a.jpg", "album/b.png", "--weights", weights, "--picture", "page.png", "--top", 2)
+    ((cards, title, subtitle),) = pages
+    assert (title, subtitle) == ("GoogLeNet", "tiny.safetensors weights, 1 of 2 photos")
+    assert [(caption, len(predictions)) for _, caption, predictions in cards] == [("a.jpg", 2)]
+
+
+def test_a_model_without_labels_gets_numbers(photos, weights, capsys, tmp_path):
+    checkpoint = serialization.read(weights)
+    serialization.write(
+        tmp_path / "own.safetensors", Checkpoint({**checkpoint.spec, "labels": None}, checkpoint.tensors)
+    )
+    _, out, _ = run(capsys, "classify", "a.jpg", "--weights", tmp_path / "own.safetensors", "--top", 10)
+    assert {line.split("%")[1].strip() for line in out.splitlines()[1:]} == {f"class {index}" for index in range(10)}
+
+
+def test_names_of_files_that_no_encoding_knows(photos, weights, capsys):
+    os.rename("a.jpg", b"caf\xe9.jpg")
+    code, out, _ = run(capsys, "classify", ".", "--weights", weights)
+    assert code == 1 and "caf\\udce9.jpg" in out  # 1 for broken.jpg
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_goes_to_a_terminal_and_never_to_stdout(photos, weights, capsys, monkeypatch, terminal):
+    for index in range(9):
+        Image.new("RGB", (20, 20)).save(f"{index}.png")
+    stderr = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    assert cli.main(["classify", *(f"{index}.png" for index in range(9)), "--weights", weights, "--json"]) == 0
+    assert [json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()] == [f"{i}.png" for i in range(9)]
+    assert ("photos" in stderr.getvalue()) == terminal
+
+
+def test_public_weights_that_cannot_be_had_point_at_the_embedded(photos, capsys, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise download.DownloadError("could not download the weights 'bvlc'\n  http://mirror: dead")
+
+    monkeypatch.setattr(pretrained, "load_checkpoint", refuse)
+    monkeypatch.setattr(pretrained, "embedded", lambda: {"cifar10": pathlib.Path("weights/cifar10")})
+    code, _, err = run(capsys, "classify", "a.jpg")
+    expected = "could not download the weights 'bvlc'; what needs no download is --weights cifar10"
+    assert (code, err) == (1, f"keras-inception: {expected}\n")
+
+
+def test_ctrl_c(photos, weights, capsys, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_inception.classify._classified", interrupted)
+    assert run(capsys, "classify", "a.jpg", "--weights", weights) == (130, "", "keras-inception: interrupted\n")
+
+
+# The other commands
+
+
+@pytest.fixture
+def embedded(weights, tmp_path, monkeypatch):
+    """The tiny model as weights that come with the package."""
+    folder = tmp_path / "weights" / "tiny"
+    serialization.write_folder(folder, serialization.read(weights), metrics={"accuracy": 0.915, "top5": 99.5})
+    monkeypatch.setattr(pretrained, "embedded", lambda: {"tiny": folder})
+    monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+def test_list(embedded, capsys, tmp_path):
+    code, out, err = run(capsys, "list")
+    header, *rows = out.splitlines()
+    assert (code, err) == (0, "")
+    assert header.split() == ["TAG", "VARIANT", "CLASSES", "SIZE", "TOP-1", "TOP-5", "HERE"]
+    by_tag = {row.split()[0]: row.split()[1:] for row in rows}
+    assert by_tag["tiny"] == ["paper", "10", "23.9", "MB", "91.5", "99.5", "embedded"]
+    assert by_tag["bvlc"] == ["paper", "1000", "53.5", "MB", "68.7", "88.9", "-"]
+    converted = download.converted_path(pretrained.manifest.entries()["bvlc"])
+    converted.parent.mkdir()
+    converted.touch()
+    assert re.search("^bvlc .* cached$", run(capsys, "list")[1], re.MULTILINE)
+
+
+def test_info(embedded, capsys):
+    code, out, err = run(capsys, "info", "imagenet")
+    assert (code, err) == (0, "")
+    assert re.search("^tag +bvlc$", out, re.MULTILINE) and re.search("^accuracy top1 +68.7$", out, re.MULTILINE)
+    entry = json.loads(run(capsys, "info", "slim", "--json")[1])
+    assert entry["tag"] == "slim" and entry["file"]["urls"] and entry["here"] is None
+    ours = json.loads(run(capsys, "info", "tiny", "--json")[1])
+    assert ours["path"] == str(embedded) and ours["classes"] == 10 and len(ours["file"]["sha256"]) == 64
+    assert "cifar10" in run(capsys, "info", "tiny")[1]
+    code, out, err = run(capsys, "info", "resnet")
+    assert (code, out) == (1, "") and "imagenet, tiny, bvlc" in err
+
+
+def test_fetch(embedded, capsys, monkeypatch):
+    asked = []
+
+    def fetch(tag, **options):
+        asked.append((tag, options))
+        return pathlib.Path("cache/bvlc.safetensors")
+
+    monkeypatch.setattr(pretrained, "fetch", fetch)
+    assert run(capsys, "fetch", "bvlc") == (0, f"{pathlib.Path('cache/bvlc.safetensors')}\n", "")
+    run(capsys, "fetch", "places365", "--allow-unverified")
+    assert asked == [("bvlc", {"allow_unverified": False}), ("places365", {"allow_unverified": True})]
+    assert run(capsys, "fetch", "tiny")[1] == f"{embedded}\n"
+
+
+def test_fetch_without_a_network(embedded, capsys, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, out, err = run(capsys, "fetch", "torchvision")
+    assert (code, out, err.count("\n")) == (1, "", 1) and "HF_HUB_OFFLINE" in err
+    code, out, err = run(capsys, "fetch", "nothing")
+    assert (code, out, err.count("\n")) == (1, "", 1) and "torchvision" in err
+
+
+@pytest.mark.parametrize("name", ["out.safetensors", "out.keras", "out"])
+def test_convert(embedded, capsys, tmp_path, name):
+    code, out, err = run(capsys, "convert", embedded, tmp_path / name)
+    assert (code, out, err) == (0, f"{tmp_path / name}\n", "")
+    again = pretrained.load_checkpoint(tmp_path / name)
+    original = serialization.read_folder(embedded)
+    assert all(np.array_equal(array, original.tensors[key]) for key, array in again.tensors.items())
+    assert again.spec["labels"] == "cifar10"
+
+
+def test_convert_errors(weights, capsys, tmp_path):
+    for source, destination in ((weights, "out.h5"), (tmp_path / "absent.pth", "out.keras")):
+        code, out, err = run(capsys, "convert", source, tmp_path / destination)
+        assert (code, out, err.count("\n")) == (1, "", 1) and "Received" in err
+        assert not (tmp_path / destination).exists()
+
+
+# The program
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["classify"],
+        ["paint"],
+        ["classify", "a.jpg", "--top", "0"],
+        ["classify", "a.jpg", "--top", "x"],
+        ["classify", "a.jpg", "--batch-size", "-1"],
+        ["classify", "a.jpg", "--picture", "page.jpg"],
+        ["info"],
+        ["convert", "in"],
+    ],
+)
+def test_wrong_usage(argv, capsys):
+    with pytest.raises(SystemExit) as exit:
+        cli.main(argv)
+    assert exit.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "usage: keras-inception" in err
+
+
+def test_debug_shows_where_an_error_is_from(tmp_path):
+    with pytest.raises(ValueError, match="Received"):
+        cli.main(["info", "nothing", "--debug"])
+
+
+def test_a_long_error_is_cut(capsys, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ValueError("one\n" * 2000)
+
+    monkeypatch.setattr(pretrained, "convert", fail)
+    code, _, err = run(capsys, "convert", "a", "b")
+    assert code == 1 and err.count("\n") == 1 and len(err) < 900 and err.endswith("(--debug shows all of it)\n")
+
+
+def test_a_reader_that_has_gone(capsys, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert cli.main(["list"]) == 1
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+def alone(code, *argv):
+    """Runs code in a process of its own, with the command line as `cli`, loaded without the package around it."""
+    start = "import os, runpy, sys, types; cli = types.SimpleNamespace(**runpy.run_path(sys.argv[1]))\n"
+    return subprocess.run([sys.executable, "-c", start + code, CLI, *argv], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["classify", "--help"], ["convert", "--help"]])
+def test_help_needs_neither_keras_nor_anything_slow(argv):
+    code = """
+try:
+    cli.main(sys.argv[2:])
+finally:
+    heavy = {"keras", "tensorflow", "numpy", "PIL", "huggingface_hub", "keras_inception"} & set(sys.modules)
+    print(sorted(heavy), file=sys.stderr)
+"""
+    process = alone(code, *argv)
+    assert process.returncode == 0 and process.stderr == "[]\n"
+    assert process.stdout.startswith(f"usage: keras-inception {'' if argv == ['--help'] else argv[0]}")
+
+
+def test_the_log_of_tensorflow_is_hidden_and_ours_is_not():
+    code = """
+with cli._quiet_tensorflow():
+    os.write(2, b"I0000 noise from C++\\n")
+    print("ours", file=sys.stderr)
+    print("result")
+os.write(2, b"afterwards\\n")
+"""
+    process = alone(code)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "result\n", "ours\nafterwards\n")
+
+
+def test_as_a_program(photos, weights):
+    """Real processes: stdout holds JSON alone, whatever TensorFlow and the progress bar say."""
+    command = [sys.executable, "-m", "keras_inception.cli", "classify", "a.jpg", "--json", "--weights", weights]
+    process = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(CLI.parents[1])}
+    )
+    assert process.returncode == 0
+    assert json.loads(process.stdout)["path"] == "a.jpg"

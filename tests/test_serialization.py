@@ -1,0 +1,160 @@
+"""Our file format: strict by name, whole or not at all, and clear about what is wrong."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from hostile import mutations
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
+from keras_inception.hub import serialization
+
+
+def tiny(units=3, name="tiny"):
+    inputs = keras.Input((2,))
+    x = keras.layers.Dense(4, name="trunk")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(units, name="head")(x), name=name)
+
+
+def tensors_of(model):
+    return {
+        name: np.asarray(keras.ops.convert_to_numpy(v.value))
+        for name, v in serialization.model_variables(model).items()
+    }
+
+
+def checkpoint(model=None):
+    return Checkpoint({"variant": "paper"}, tensors_of(model or tiny()))
+
+
+def test_round_trip(tmp_path):
+    model, other = tiny(), tiny()
+    path = serialization.write(tmp_path / "model.safetensors", checkpoint(model))
+    read = serialization.read(path)
+    assert read.spec == {"variant": "paper"}
+    serialization.assign(other, read.tensors)
+    for expected, received in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(received, expected)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_half_precision_is_for_kernels(tmp_path):
+    from safetensors.numpy import load_file
+
+    path = serialization.write(tmp_path / "model.safetensors", checkpoint(), half=True)
+    kinds = {name: str(array.dtype) for name, array in load_file(path).items()}
+    assert kinds == {
+        "trunk/kernel": "float16",
+        "trunk/bias": "float32",
+        "head/kernel": "float16",
+        "head/bias": "float32",
+    }
+    assert {str(array.dtype) for array in serialization.read(path).tensors.values()} == {"float32"}
+
+
+def test_every_difference_is_listed_and_nothing_is_changed():
+    model = tiny()
+    before = model.get_weights()
+    tensors = tensors_of(tiny(units=5))
+    del tensors["trunk/bias"]
+    tensors["stranger/kernel"] = np.zeros((1, 1), "float32")
+    with pytest.raises(ValueError) as caught:
+        serialization.assign(model, tensors)
+    message = str(caught.value)
+    assert "missing: trunk/bias (4,)" in message
+    assert "unexpected: stranger/kernel (1, 1)" in message
+    assert "shape: head/kernel expected (4, 3), received (4, 5)" in message
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_fresh_and_ignored_layers():
+    model = tiny()
+    head = model.get_layer("head").get_weights()
+    source = tiny(units=5)
+    tensors = tensors_of(source) | {"aux/kernel": np.zeros((1, 1), "float32")}
+    serialization.assign(model, tensors, fresh=["head"], ignored=["aux"])
+    np.testing.assert_array_equal(model.get_layer("trunk").kernel.numpy(), source.get_layer("trunk").kernel.numpy())
+    np.testing.assert_array_equal(model.get_layer("head").get_weights()[0], head[0])
+
+
+def test_two_variables_of_one_name():
+    class Twice(keras.layers.Layer):
+        def build(self, shape):
+            self.first = self.add_weight(name="kernel", shape=(1,))
+            self.second = self.add_weight(name="kernel", shape=(1,))
+
+        def call(self, x):
+            return x
+
+    inputs = keras.Input((2,))
+    with pytest.raises(ValueError, match="Received: twice/kernel twice"):
+        serialization.model_variables(keras.Model(inputs, Twice(name="twice")(inputs)))
+
+
+def test_nan_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="NaN or infinity in trunk/bias"):
+        Checkpoint({}, {"trunk/bias": np.array([1, np.nan], "float32")})
+
+
+def test_a_safetensors_file_of_something_else(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(2, "float32")}, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match="other.safetensors.*metadata 'spec'"):
+        serialization.read(tmp_path / "other.safetensors")
+    save_file({"a": np.zeros(2, "int8")}, tmp_path / "ints.safetensors", metadata={"spec": "{}"})
+    with pytest.raises(CheckpointError, match="float16 and float32"):
+        serialization.read(tmp_path / "ints.safetensors")
+
+
+def test_folder_round_trip(tmp_path):
+    folder = serialization.write_folder(tmp_path / "mine", checkpoint(), metrics={"top1": 0.9})
+    assert serialization.read_config(folder)["metrics"] == {"top1": 0.9}
+    assert set(serialization.read_folder(folder).tensors) == set(checkpoint().tensors)
+
+
+def test_a_changed_byte_in_a_folder_is_noticed(tmp_path):
+    folder = serialization.write_folder(tmp_path / "mine", checkpoint())
+    weights = folder / serialization.WEIGHTS
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(CheckpointError, match="expected sha256"):
+        serialization.read_folder(folder)
+    weights.unlink()
+    with pytest.raises(CheckpointError, match="Received: none"):
+        serialization.read_folder(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "spec": [], "files": {}}', "\x00"])
+def test_a_bad_config_is_one_clear_error(tmp_path, content):
+    folder = serialization.write_folder(tmp_path / "mine", checkpoint())
+    (folder / serialization.CONFIG).write_text(content)
+    with pytest.raises(CheckpointError, match="keras_inception.json"):
+        serialization.read_folder(folder)
+
+
+VALID = None
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_broken_files(tmp_path, data):
+    global VALID
+    if VALID is None:
+        VALID = serialization.write(tmp_path / "valid.safetensors", checkpoint()).read_bytes()
+    header = 8 + int.from_bytes(VALID[:8], "little")
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(data.draw(mutations(VALID, [0, 7, 8, header - 1, header, header + 1])))
+    try:
+        result = serialization.read(path)
+    except CheckpointError as error:
+        assert "broken.safetensors" in str(error)
+        return
+    assert isinstance(result.spec, dict)
+    assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in result.tensors.values())
+    json.dumps(result.spec)
