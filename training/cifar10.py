@@ -71,16 +71,13 @@ def augment(images, rng, shift):
     return shifted
 
 
-class Epochs(keras.utils.PyDataset):
-    """The batches of one epoch after another; every random choice is a function of seed, epoch and batch."""
+class Epoch(keras.utils.PyDataset):
+    """The batches of one epoch; every random choice is a function of seed, epoch and batch."""
 
-    def __init__(self, images, labels, recipe: Recipe, first_epoch: int):
+    def __init__(self, images, labels, recipe: Recipe, epoch: int):
         super().__init__()
-        self.images, self.labels, self.recipe, self.epoch = images, labels, recipe, first_epoch
-        self._shuffle()
-
-    def _shuffle(self):
-        self.order = np.random.default_rng((self.recipe.seed, self.epoch)).permutation(len(self.images))
+        self.images, self.labels, self.recipe, self.epoch = images, labels, recipe, epoch
+        self.order = np.random.default_rng((recipe.seed, epoch)).permutation(len(images))
 
     def __len__(self):
         return self.recipe.steps_per_epoch
@@ -89,15 +86,10 @@ class Epochs(keras.utils.PyDataset):
         chosen = self.order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
         rng = np.random.default_rng((self.recipe.seed, self.epoch, step))
         images = augment(self.images[chosen], rng, self.recipe.shift)
-        size = self.recipe.sizes[min(self.epoch, len(self.recipe.sizes) - 1)]
+        size = self.recipe.sizes[self.epoch]
         if size != 32:
             images = tf.image.resize(images, (size, size), method="area").numpy()
-        labels = np.eye(10, dtype="float32")[self.labels[chosen]]
-        return images.astype("float32"), labels
-
-    def on_epoch_end(self):
-        self.epoch += 1
-        self._shuffle()
+        return images.astype("float32"), np.eye(10, dtype="float32")[self.labels[chosen]]
 
 
 def build(recipe: Recipe) -> keras.Model:
@@ -127,25 +119,27 @@ def train(data_dir, work_dir, recipe: Recipe) -> keras.Model:
     work_dir.mkdir(parents=True, exist_ok=True)
     (images, labels), (test_images, test_labels) = load(data_dir)
     model = build(recipe)
-    log = work_dir / "log.csv"
-    done = len(log.read_text().splitlines()) - 1 if log.exists() else 0
+    backup = work_dir / "backup"
+    metadata = backup / "training_metadata.json"
+    done = json.loads(metadata.read_text())["epoch"] if metadata.exists() else 0
     validation = (test_images.astype("float32"), np.eye(10, dtype="float32")[test_labels])
-    model.fit(
-        Epochs(images, labels, recipe, done),
-        epochs=len(recipe.sizes),
-        validation_data=validation,
-        validation_batch_size=250,
-        validation_freq=4,  # the test images cost a tenth of an epoch; nothing is chosen by them
-        shuffle=False,
-        verbose=2,
-        callbacks=[
-            # The log is written before the backup, so a kill between the two repeats an epoch in the log and loses
-            # none.
-            keras.callbacks.CSVLogger(str(log), append=True),
-            keras.callbacks.BackupAndRestore(str(work_dir / "backup"), delete_checkpoint=False),
-            Clock(work_dir / "time.json", recipe),
-        ],
-    )
+    for epoch in range(done, len(recipe.sizes)):  # a data set of Keras' has one image size from its first batch on
+        model.fit(
+            Epoch(images, labels, recipe, epoch),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            # The test images cost a tenth of an epoch, and nothing is chosen by them.
+            validation_data=validation if epoch % 4 == 3 else None,
+            validation_batch_size=250,
+            shuffle=False,
+            verbose=2,
+            callbacks=[
+                # It restores weights and optimizer when a fit begins; between two epochs of one process they are the same.
+                keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
+                keras.callbacks.CSVLogger(str(work_dir / "log.csv"), append=True),
+                Clock(work_dir / "time.json", recipe),
+            ],
+        )
     return model
 
 

@@ -95,7 +95,7 @@ LRN = (
 )
 
 
-@pytest.mark.parametrize("size", [(224, 224), (197, 224)])
+@pytest.mark.parametrize("size", [(224, 224), (211, 224)])
 def test_logits(tmp_path, size):
     graph = Graph(LRN).build(size)
     path = tmp_path / "tensorflow_inception_graph.pb"
