@@ -105,7 +105,7 @@ def resolve(model, name: str) -> str:
         return chosen[0]
     if not found:
         raise ValueError(
-            "expected a layer of the model, or what it is called in Caffe ('inception_4c/output'), TF-slim ('Mixed_4d'), "
+            "expected a layer of the model, or its name in Caffe ('inception_4c/output'), TF-slim ('Mixed_4d'), "
             f"torchvision ('inception4c') or Lucid ('mixed4c'), which are case-sensitive; Received: {name!r}"
         )
     return found[0][1]
@@ -115,7 +115,8 @@ def features(model, names) -> keras.Model:
     """A model that gives the activations at the named layers.
 
     ```python
-    extractor = keras_inception.features(model, ["inception_4c/output", "Mixed_4d", "mixed4c"])  # three names of one tensor
+    names = ["inception_4c/output", "Mixed_4d", "mixed4c"]  # one tensor, as Caffe, TF-slim and Lucid call it
+    extractor = keras_inception.features(model, names)
     extractor(images)["mixed4c"]  # (n, 14, 14, 512)
     ```
 

@@ -30,6 +30,7 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
     aux_heads=False,
     stem=None,
     dropout=None,
+    labels=None,
     include_preprocessing=True,
     allow_unverified=False,
 ) -> keras.Model:
@@ -66,6 +67,8 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
             `aux_4a` and `aux_4d`; train with `auxiliary_losses`, finish with `remove_aux_heads`.
         stem: `"imagenet"`, or `"small"` for images of about 32 x 32.
         dropout: rate before the main classifier; None for the variant's (section 5: 40 %).
+        labels: the classes' names, which stay with the model: `decode_predictions(..., labels=model)`. Their number is
+            `classes`.
         include_preprocessing: False for the bare network, whose input is then `(pixels - mean) * scale` of its spec.
         allow_unverified: load public weights of which no checksum was ever published.
 
@@ -87,8 +90,12 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
         "include_preprocessing": include_preprocessing,
         "name": name,
     }
+    if labels is not None:
+        labels, classes = tuple(labels), len(labels) if classes is None else classes
+        if len(labels) != classes:
+            raise ValueError(f"expected {classes} labels, one per class; Received: {len(labels)}")
     if weights is None:
-        spec = GoogLeNetSpec(variant=variant or "paper", stem=stem or "imagenet", classes=classes, aux_heads=aux_heads)
+        spec = GoogLeNetSpec(variant or "paper", stem or "imagenet", classes, aux_heads=aux_heads, labels=labels)
         return build_googlenet(spec, **options)
 
     checkpoint = load_checkpoint(weights, variant=variant, aux_heads=aux_heads, allow_unverified=allow_unverified)
@@ -106,6 +113,8 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
     spec = dataclasses.replace(stored, aux_heads=aux_heads)
     if classes is not None and classes != stored.classes:
         spec = dataclasses.replace(spec, classes=classes, labels=None)
+    if labels is not None:
+        spec = dataclasses.replace(spec, labels=labels)
     model = build_googlenet(spec, **options)
     serialization.assign(
         model,

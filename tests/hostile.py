@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 def mutations(valid: bytes, boundaries=()):
-    """A strategy of files near `valid`: cut at a boundary or anywhere, with bytes flipped, or with a run of bytes replaced."""
+    """A strategy of files near `valid`: cut at a boundary or anywhere, bytes flipped, dropped, replaced, or repeated."""
     anywhere = st.integers(0, len(valid) - 1)
     places = st.one_of(st.sampled_from(sorted(set(boundaries))), anywhere) if boundaries else anywhere
 
@@ -32,7 +32,7 @@ def mutations(valid: bytes, boundaries=()):
 
 
 def check(read, data: bytes, reference: Checkpoint, path) -> None:
-    """Writes `data` to `path` and reads it: one clear error or a whole checkpoint, within four times the file plus 64 MiB."""
+    """Reads a file of `data`: one clear error or a whole checkpoint, within four times the file plus 64 MiB of memory."""
     path.write_bytes(data)
     tracemalloc.start()
     try:
@@ -46,6 +46,6 @@ def check(read, data: bytes, reference: Checkpoint, path) -> None:
         tracemalloc.stop()
     assert peak <= 4 * len(data) + 64 * MIB, f"{peak / MIB:.0f} MiB for a file of {len(data)} bytes"
     if result is not None:
-        # A shape may have changed into another of the same size: the strict loader refuses that, for it knows the network.
+        # A shape may have become another of the same size: the strict loader refuses that, for it knows the network.
         assert set(result.tensors) == set(reference.tensors)
         assert all(v.dtype == np.float32 and np.isfinite(v).all() for v in result.tensors.values())

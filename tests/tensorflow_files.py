@@ -41,7 +41,7 @@ def table(blocks: list[bytes], handles=None, compression: int = 0, magic: bytes 
         out += sealed(content, compression)
     meta = len(out)
     out += sealed(block([]))
-    index = block([(b"%06d" % place, handle(*where)) for place, where in enumerate(handles or found)])
+    index = block([(b"\xff%06d" % place, handle(*where)) for place, where in enumerate(handles or found)])
     footer = handle(meta, 8) + handle(len(out), len(index))
     return out + sealed(index) + footer.ljust(40, b"\0") + magic
 

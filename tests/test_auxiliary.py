@@ -1,4 +1,4 @@
-"""The auxiliary heads in training: one label for three outputs, their share of the loss, removal, freezing, distribution."""
+"""The auxiliary heads in training: one label for three outputs, their share of the loss, removal, freezing."""
 
 import keras
 import numpy as np

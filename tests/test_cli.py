@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 import keras_inception
-from keras_inception import cli, pretrained
+import keras_inception_cli as cli
+from keras_inception import pretrained
 from keras_inception.convert.checkpoint import Checkpoint
 from keras_inception.hub import download, serialization
 
@@ -334,7 +335,7 @@ os.write(2, b"afterwards\\n")
 
 def test_as_a_program(photos, weights):
     """Real processes: stdout holds JSON alone, whatever TensorFlow and the progress bar say."""
-    command = [sys.executable, "-m", "keras_inception.cli", "classify", "a.jpg", "--json", "--weights", weights]
+    command = [sys.executable, "-m", "keras_inception_cli", "classify", "a.jpg", "--json", "--weights", weights]
     process = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(CLI.parents[1])}
     )

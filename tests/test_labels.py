@@ -180,11 +180,19 @@ def test_labels_in_every_form(given):
     assert decode_predictions(np.eye(10)[[9]], top=1, labels=given) == [[("truck", "truck", 1.0)]]
 
 
-@pytest.mark.parametrize("spec, name", [("cifar10", "bird"), (list("abcdefghij"), "c"), (None, "bird")])
+@pytest.mark.parametrize("spec, name", [("cifar10", "bird"), (list("abcdefghij"), "c")])
 def test_labels_of_a_model(spec, name):
     layer = types.SimpleNamespace(spec={"labels": spec})
     model = types.SimpleNamespace(get_layer={"pixels": layer}.get)
     assert decode_predictions(np.eye(10)[[2]], top=1, labels=model) == [[(name, name, 1.0)]]
+
+
+def test_ten_classes_are_not_taken_for_cifar10():
+    with pytest.raises(ValueError, match="expected labels=.*Received: preds with 10 classes"):
+        decode_predictions(np.eye(10))
+    model = types.SimpleNamespace(get_layer={"pixels": types.SimpleNamespace(spec={"labels": None})}.get)
+    with pytest.raises(ValueError, match="expected labels="):
+        decode_predictions(np.eye(10), labels=model)
 
 
 def test_a_model_of_someone_else():
@@ -196,7 +204,7 @@ def test_a_model_of_someone_else():
 
 
 def test_top_is_clamped():
-    assert [len(row) for row in decode_predictions(np.eye(10), top=99)] == [10] * 10
+    assert [len(row) for row in decode_predictions(np.eye(10), top=99, labels="cifar10")] == [10] * 10
     assert len(decode_predictions(one_hot(1008, 3), top=2000)[0]) == 1000
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception import CheckpointError, GoogLeNet, GoogLeNetSpec, model_spec, pretrained
+from keras_inception import CheckpointError, GoogLeNet, GoogLeNetSpec, decode_predictions, model_spec, pretrained
 from keras_inception.hub import serialization
 from keras_inception.models.googlenet import build_googlenet
 
@@ -68,6 +68,14 @@ def test_other_classes_keep_the_trunk_and_the_heads_but_their_last_layers(heads_
     for layer in ("conv1_7x7_s2", "inception_5b_pool_proj", "loss1_fc", "loss2_conv"):
         same(model, source, layer)
     assert model_spec(model).labels is None and model_spec(model).source == "test"
+
+
+def test_labels_stay_with_the_model(heads_file):
+    model = GoogLeNet(weights=heads_file[0], labels=["cat", "dog"], input_shape=(64, 64, 3))
+    assert model_spec(model).classes == 2 and model_spec(model).labels == ("cat", "dog")
+    assert decode_predictions(np.array([[0.1, 0.9]]), labels=model)[0][0][:2] == ("dog", "dog")
+    with pytest.raises(ValueError, match="expected 3 labels, one per class; Received: 2"):
+        GoogLeNet(weights=None, labels=["cat", "dog"], classes=3)
 
 
 def test_the_same_number_of_classes_keeps_the_classifier(heads_file, caplog):

@@ -219,7 +219,7 @@ def test_hostile_tables():
     refuse_table(good[:-1], "last 8 bytes")
     refuse_table(good[-47:], "last 8 bytes")
     refuse_table(table([block(ENTRIES)], magic=bytes(8)), "last 8 bytes")
-    refuse_table(b"\0" + good[1:], "CRC-32C")
+    refuse_table(b"\x07" + good[1:], "CRC-32C")
     refuse_table(table([block(ENTRIES)], compression=1), "refused: compression 1")  # Snappy
     for where in ((0, 1 << 60), (1 << 60, 8), (len(good), 8), (0, (1 << 64) - 1)):
         refuse_table(table([block(ENTRIES)], handles=[where]), "inside the file")

@@ -40,8 +40,7 @@ def alternate(contestants: dict, rounds: int, seconds: float) -> dict[str, float
 
 
 def _torchvision(threads):
-    """torchvision's GoogLeNet in evaluation mode; its wheel next to torch's CPU build lacks two operators that it
-    declares."""
+    """torchvision's GoogLeNet in evaluation mode; next to torch's CPU build its wheel lacks two operators."""
     import torch
 
     torch.set_num_threads(threads)
@@ -86,7 +85,7 @@ def inference(threads, rounds, seconds, batches=(1, 32)) -> dict:
 
         contestants = {f"keras_inception {variant}": keras_call(model) for variant, model in ours.items()}
         contestants |= {"torchvision eager": torch_call(theirs), "torchvision compiled": torch_call(compiled)}
-        shapes = {tuple(call().shape) for call in contestants.values()}
+        shapes = {tuple(contestant().shape) for contestant in contestants.values()}
         if shapes != {(batch, 1000)}:
             raise RuntimeError(f"expected every output to be {(batch, 1000)}; Received: {shapes}")
         rates = {name: rate * batch for name, rate in alternate(contestants, rounds, seconds).items()}
@@ -114,10 +113,11 @@ def lrn(threads, rounds, seconds, batch=32) -> dict:
         return type(layer).from_config(layer.get_config())
 
     model = GoogLeNet(weights=None)
+    bare = keras.models.clone_model(model, clone_function=without)
     tensor = tf.constant(np.random.default_rng(0).uniform(0, 255, (batch, 224, 224, 3)).astype("float32"))
     functions = {
         "with": tf.function(lambda x: model(x, training=False)),
-        "without": tf.function(lambda x, bare=keras.models.clone_model(model, clone_function=without): bare(x)),
+        "without": tf.function(lambda x: bare(x, training=False)),
     }
     rates = alternate({name: lambda f=f: f(tensor) for name, f in functions.items()}, rounds, seconds)
     images = {f"{name} LRN, images/s": round(rate * batch, 1) for name, rate in rates.items()}

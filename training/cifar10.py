@@ -134,7 +134,7 @@ def train(data_dir, work_dir, recipe: Recipe) -> keras.Model:
             shuffle=False,
             verbose=2,
             callbacks=[
-                # It restores weights and optimizer when a fit begins; between two epochs of one process they are the same.
+                # It restores weights and optimizer when a fit begins, which changes them only after a restart.
                 keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False),
                 keras.callbacks.CSVLogger(str(work_dir / "log.csv"), append=True),
                 Clock(work_dir / "time.json", recipe),

@@ -28,6 +28,8 @@ class Checkpoint:
 
     def __post_init__(self):
         # A NaN spreads to the sum, and so does an infinity: one pass, and no boolean copy of the whole array.
-        bad = [name for name, array in self.tensors.items() if not np.isfinite(np.sum(array, dtype=np.float64))]
+        with np.errstate(invalid="ignore", over="ignore"):
+            bad = [name for name, array in self.tensors.items() if not np.isfinite(np.sum(array, dtype=np.float64))]
         if bad:
-            raise CheckpointError(f"expected finite weights; Received: NaN or infinity in {', '.join(sorted(bad))}")
+            listed = ", ".join(sorted(bad)[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")
+            raise CheckpointError(f"expected finite weights; Received: NaN or infinity in {listed}")

@@ -1,6 +1,8 @@
 """The command line: `keras-inception classify | list | info | fetch | convert`.
 
-Only the standard library is imported here; each command imports what it needs, so that `--help` answers at once.
+It stands beside the package, not in it, and imports only the standard library: a module of the package could not run
+before the package had imported Keras, which takes seconds and lets TensorFlow write its log to the terminal before
+anyone can stop it. Each command imports what it needs.
 """
 
 import argparse
