@@ -8,8 +8,8 @@ import operator
 
 import numpy as np
 
-# By the number of classes, for predictions that come without a word about their labels. Ten are no sign of CIFAR-10: many a
-# fine-tuned network has ten classes of its own.
+# By the number of classes, for predictions that come without a word about their labels. Ten are no sign of CIFAR-10:
+# many a fine-tuned network has ten classes of its own.
 BY_COUNT = {
     1000: "imagenet",
     1001: "imagenet_background",

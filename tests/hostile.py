@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 def mutations(valid: bytes, boundaries=()):
-    """A strategy of files near `valid`: cut at a boundary or anywhere, bytes flipped, dropped, replaced, or repeated."""
+    """A strategy of files near `valid`: cut at a boundary or anywhere, bytes flipped, dropped, replaced or repeated."""
     anywhere = st.integers(0, len(valid) - 1)
     places = st.one_of(st.sampled_from(sorted(set(boundaries))), anywhere) if boundaries else anywhere
 
@@ -32,7 +32,7 @@ def mutations(valid: bytes, boundaries=()):
 
 
 def check(read, data: bytes, reference: Checkpoint, path) -> None:
-    """Reads a file of `data`: one clear error or a whole checkpoint, within four times the file plus 64 MiB of memory."""
+    """Reads a file of `data`: one clear error or a whole checkpoint, in four times the file plus 64 MiB of memory."""
     path.write_bytes(data)
     tracemalloc.start()
     try:

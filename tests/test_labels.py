@@ -163,12 +163,12 @@ class TapedTensor:
     "tensor", [np.float16, lambda x: x.tolist(), tf.constant, lambda x: tf.cast(x, "bfloat16"), TapedTensor]
 )
 def test_tensors(tensor):
-    assert decode_predictions(tensor(np.eye(10)[[3]]), top=1) == [[("cat", "cat", 1.0)]]
+    assert decode_predictions(tensor(np.eye(10)[[3]]), top=1, labels="cifar10") == [[("cat", "cat", 1.0)]]
 
 
 def test_dict_of_a_model_with_heads():
     preds = {"aux_4a": np.eye(10), "predictions": np.eye(10)[[9]], "aux_4d": np.eye(10)}
-    assert decode_predictions(preds, top=1) == [[("truck", "truck", 1.0)]]
+    assert decode_predictions(preds, top=1, labels="cifar10") == [[("truck", "truck", 1.0)]]
     with pytest.raises(ValueError, match="'predictions'.*aux_4a"):
         decode_predictions({"aux_4a": np.eye(10)})
 
@@ -209,11 +209,12 @@ def test_top_is_clamped():
 
 
 def test_ties_keep_the_order_of_the_classes():
-    assert [name for name, *_ in decode_predictions(np.zeros((1, 10)), top=3)[0]] == ["airplane", "automobile", "bird"]
+    (best,) = decode_predictions(np.zeros((1, 10)), top=3, labels="cifar10")
+    assert [name for name, *_ in best] == ["airplane", "automobile", "bird"]
 
 
 def test_no_samples():
-    assert decode_predictions(np.zeros((0, 10))) == []
+    assert decode_predictions(np.zeros((0, 10)), labels="cifar10") == []
 
 
 @pytest.mark.parametrize(
@@ -226,8 +227,8 @@ def test_no_samples():
         (np.zeros((1, 5)), {"labels": ["a", "b"]}, "expected 2 classes"),
         (np.zeros((1, 2)), {"labels": [("a",), "b"]}, "expected every label to be"),
         (np.zeros((1, 5)), {"labels": 5}, "Received: labels=5"),
-        (np.zeros((1, 10)), {"top": 0}, "Received: top=0"),
-        (np.zeros((1, 10)), {"top": 2.5}, "Received: top=2.5"),
+        (np.zeros((1, 10)), {"top": 0, "labels": "cifar10"}, "Received: top=0"),
+        (np.zeros((1, 10)), {"top": 2.5, "labels": "cifar10"}, "Received: top=2.5"),
     ],
 )
 def test_bad_input(preds, options, message):

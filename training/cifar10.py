@@ -21,7 +21,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_inception.models.googlenet import GoogLeNetSpec, build_googlenet
+from keras_inception import GoogLeNet, GoogLeNetSpec, pretrained
+from keras_inception.hub import serialization
+from keras_inception.models.googlenet import build_googlenet
+from keras_inception.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +99,14 @@ def build(recipe: Recipe) -> keras.Model:
     """The compiled model; it takes images of any size, for they grow during the training."""
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.policy)
-    spec = GoogLeNetSpec(variant="batch_norm", stem="small", classes=10, labels="cifar10")
+    spec = GoogLeNetSpec(
+        variant="batch_norm",
+        stem="small",
+        classes=10,
+        labels="cifar10",
+        preprocessing=Preprocessing(size=32, resize="short_side", resize_to=32).to_dict(),
+        source="training/cifar10.py",
+    )
     model = build_googlenet(spec, input_shape=(None, None, 3), classifier_activation=None)
     steps = len(recipe.sizes) * recipe.steps_per_epoch
     warmup = int(recipe.warmup * steps)
@@ -143,6 +153,27 @@ def train(data_dir, work_dir, recipe: Recipe) -> keras.Model:
     return model
 
 
+def finish(model, data_dir, folder) -> None:
+    """Writes the published folder, and measures the test accuracy of what a user will load from it."""
+    backup = folder.parent / "backup" / "latest.weights.h5"
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(backup)  # after a restart, nothing was trained that could have restored it
+    checkpoint = pretrained.to_checkpoint(model)
+    serialization.write_folder(folder, checkpoint, half=True)
+    keras.config.set_dtype_policy("float32")
+    published = GoogLeNet(weights=folder)
+    images, labels = load(data_dir)[1]
+    order = np.argsort(-published.predict(images, batch_size=250, verbose=0), axis=1)
+    hits = order == labels[:, None]
+    metrics = {
+        "top1": round(100 * float(hits[:, :1].any(axis=1).mean()), 2),
+        "top5": round(100 * float(hits[:, :5].any(axis=1).mean()), 2),
+        "protocol": "CIFAR-10 test split, 10,000 images of 32 x 32, no augmentation, these files as they are",
+    }
+    serialization.write_folder(folder, checkpoint, metrics=metrics, half=True)
+    print(json.dumps(metrics))
+
+
 class Clock(keras.callbacks.Callback):
     """Adds up the seconds of training over interruptions, for the model's card."""
 
@@ -164,7 +195,8 @@ def main():
     parser.add_argument("--data-dir", type=pathlib.Path, required=True, help="the folder with TFDS's prepared cifar10")
     parser.add_argument("--work-dir", type=pathlib.Path, required=True, help="checkpoints, log and result")
     arguments = parser.parse_args()
-    train(arguments.data_dir, arguments.work_dir, Recipe())
+    model = train(arguments.data_dir, arguments.work_dir, Recipe())
+    finish(model, arguments.data_dir, arguments.work_dir / "cifar10")
 
 
 if __name__ == "__main__":

@@ -52,16 +52,16 @@ def fields(message: memoryview, limit: int = MAX_FIELDS) -> Iterator[tuple[int, 
         if position >= size:
             return
         start = position
-        tag, position = _varint(message, position)
+        tag, position = varint(message, position)
         number, wire = tag >> 3, tag & 7
         if not 0 < number < 1 << 29:
             raise CheckpointError(f"expected a protobuf field number; Received: {number} at byte {start} of a message")
         if wire == VARINT:
-            value, position = _varint(message, position)
+            value, position = varint(message, position)
             yield number, wire, value
             continue
         if wire == BYTES:
-            length, position = _varint(message, position)
+            length, position = varint(message, position)
         elif wire in _WIDTH:
             length = _WIDTH[wire]
         else:
@@ -77,7 +77,7 @@ def fields(message: memoryview, limit: int = MAX_FIELDS) -> Iterator[tuple[int, 
         raise CheckpointError(f"expected at most {limit} fields in a message; Received: more")
 
 
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
+def varint(message: memoryview, position: int) -> tuple[int, int]:
     """The unsigned integer of up to 64 bits at `position`, and the position after it."""
     if position < len(message) and message[position] < 0x80:  # by far the most
         return message[position], position + 1
@@ -133,7 +133,7 @@ def integers(wire: int, value) -> list[int]:
         raise CheckpointError(f"expected at most {MAX_INTEGERS} bytes of packed integers; Received: {len(value)}")
     result, position = [], 0
     while position < len(value):
-        number, position = _varint(value, position)
+        number, position = varint(value, position)
         result.append(integer(VARINT, number))
     return result
 

@@ -1,7 +1,7 @@
 """The sorted table that holds TensorFlow's checkpoints (LevelDB's format), read without TensorFlow.
 
-TensorFlow's own reader allocates what a block handle declares and trusts the blocks, so that a damaged file can end the
-process; and it would make TensorFlow necessary where the network runs on JAX or PyTorch.
+TensorFlow's own reader allocates whatever a block handle declares (2 ** 45 bytes give a MemoryError), and it would make
+TensorFlow necessary where the network runs on JAX or PyTorch.
 
 Reference: `tensorflow/core/lib/io/format.h` and `table_builder.cc`.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.convert.crc32c import masked_crc32c
-from keras_inception.convert.protobuf import _varint
+from keras_inception.convert.protobuf import varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _FOOTER = 48
@@ -50,8 +50,8 @@ def entries(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 def _handle(data: memoryview, position: int) -> tuple[int, int, int]:
     """Offset and size of a block, and the position after the two."""
-    offset, position = _varint(data, position)
-    size, position = _varint(data, position)
+    offset, position = varint(data, position)
+    size, position = varint(data, position)
     return offset, size, position
 
 
@@ -75,9 +75,9 @@ def _block(table: memoryview, offset: int, size: int) -> Iterator[tuple[bytes, m
         )
     position, key = 0, b""
     while position < stop:
-        shared, position = _varint(block, position)
-        fresh, position = _varint(block, position)
-        length, position = _varint(block, position)
+        shared, position = varint(block, position)
+        fresh, position = varint(block, position)
+        length, position = varint(block, position)
         if shared > len(key) or shared + fresh > MAX_KEY or position + fresh + length > stop:
             raise CheckpointError(
                 f"expected an entry inside its block; Received: a longer one in the block at {offset}"

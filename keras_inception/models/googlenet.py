@@ -117,6 +117,8 @@ def _auxiliary_head(x, spec: GoogLeNetSpec, activation, *, loss: str, output: st
     variant = VARIANTS[spec.variant]
     if variant.head_pool == "adaptive":
         x = keras.layers.AdaptiveAveragePooling2D(4, name=f"{loss}_ave_pool")(x)  # 4 x 4 x 512
+    elif variant.head_pool == "valid" and min(spatial_shape(x)) >= 5:
+        x = keras.layers.AveragePooling2D(5, 3, name=f"{loss}_ave_pool")(x)  # 4 x 4 x 508 (4a), 528 (4d)
     else:
         x = CeilAveragePooling2D(5, 3, name=f"{loss}_ave_pool")(x)  # 4 x 4 x 512 (4a), 528 (4d)
     x = conv_unit(x, 128, 1, name=f"{loss}_conv", style=variant.style)  # 4 x 4 x 128

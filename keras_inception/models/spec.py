@@ -21,7 +21,8 @@ class Variant:
         mean: of the pixels, per channel.
         scale: factor after the mean.
         dropout: the rate before the main classifier.
-        head_pool: `"5x5/3"` as in the paper, or `"adaptive"`, always 4 x 4.
+        head_pool: 5x5/3 average pooling with `"ceil"`, Caffe's rounding, or `"valid"`, TensorFlow's, which is the same
+            at 224; or `"adaptive"`, always 4 x 4.
         widths: modules whose filter counts are not Table 1's.
     """
 
@@ -34,7 +35,7 @@ class Variant:
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     scale: tuple[float, float, float] = (_SCALE, _SCALE, _SCALE)
     dropout: float = 0.4
-    head_pool: str = "5x5/3"
+    head_pool: str = "ceil"
     widths: tuple[tuple[str, InceptionWidths], ...] = ()
 
 
@@ -57,6 +58,7 @@ VARIANTS = {
         # Two ports of the graph disagree about these numbers; the graph's own are in the spec of its converted weights.
         lrn=({"depth_radius": 5, "bias": 2.0, "alpha": 1e-4, "beta": 0.5},) * 2,
         padding="same",
+        head_pool="valid",
         classes=1008,
         mean=(117.0, 117.0, 117.0),
         scale=(1.0, 1.0, 1.0),

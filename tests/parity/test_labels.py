@@ -18,4 +18,4 @@ from keras_inception.labels import decode_predictions
     ],
 )
 def test_tensors_of_other_backends(tensor):
-    assert decode_predictions(tensor(np.eye(10)[[3]]), top=1) == [[("cat", "cat", 1.0)]]
+    assert decode_predictions(tensor(np.eye(10)[[3]]), top=1, labels="cifar10") == [[("cat", "cat", 1.0)]]
