@@ -3,8 +3,10 @@
 import importlib
 import pathlib
 
+from keras_inception.convert.archives import tar_gz_members
 from keras_inception.convert.checkpoint import Checkpoint as Checkpoint
 from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
+from keras_inception.convert.protobuf import opened
 
 # How a file's name ends, and the module that reads it.
 FORMATS = {
@@ -16,7 +18,7 @@ FORMATS = {
     ".zip": "graph_def",
     ".ckpt": "tensorflow_checkpoint",
     ".index": "tensorflow_checkpoint",
-    ".tar.gz": "tensorflow_checkpoint",
+    ".tar.gz": "tensorflow_checkpoint",  # or Caffe's, as its content says
     ".tgz": "tensorflow_checkpoint",
 }
 
@@ -27,7 +29,14 @@ def reader(path):
     name = next((module for suffix, module in FORMATS.items() if path.name.lower().endswith(suffix)), None)
     if name is None and path.with_name(f"{path.name}.index").is_file():
         name = "tensorflow_checkpoint"
+    if path.name.lower().endswith((".tar.gz", ".tgz")) and path.is_file() and _holds_caffemodel(path):
+        name = "caffe"
     return name and importlib.import_module(f"{__name__}.{name}")
+
+
+def _holds_caffemodel(path) -> bool:
+    with opened(path, "a tar.gz") as data:
+        return any(name.endswith(".caffemodel") for name in tar_gz_members(data))
 
 
 def read(path) -> Checkpoint:

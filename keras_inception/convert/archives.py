@@ -9,6 +9,7 @@ import zlib
 
 from keras_inception.convert.checkpoint import CheckpointError
 
+GZIP = b"\x1f\x8b"  # what a gzipped file begins with
 MAX_MEMBERS = 1 << 14
 # Trained weights hardly compress, so a small archive that grows beyond this is no archive of weights.
 _GROWTH, _SLACK = 2, 32 << 20

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from keras_inception.convert import names, protobuf
+from keras_inception.convert.archives import GZIP, tar_gz_members
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 
 # BVLC's `mean_value` of train_val.prototxt, turned into RGB. The pixels are not scaled.
@@ -34,7 +35,7 @@ def read(path) -> Checkpoint:
     """Reads a binary `.caffemodel`.
 
     Args:
-        path: the file.
+        path: the file, or a tar.gz with one in it, as Places205's is published.
 
     Returns:
         The weights of the trunk and the classifier, and of both auxiliary heads if the file has them.
@@ -43,6 +44,11 @@ def read(path) -> Checkpoint:
         CheckpointError: the file is damaged, of Caffe's oldest form (V0), or not a GoogLeNet.
     """
     with protobuf.opened(path, "a Caffe model") as file:
+        if file[:2] == GZIP:
+            members = tar_gz_members(file, lambda name: name.endswith(".caffemodel"))
+            if len(members) != 1:
+                raise CheckpointError(f"expected one .caffemodel in the archive; Received: {len(members)}")
+            (file,) = members.values()
         layers = {}
         unknown = []
         for name, blobs in _layers(file):

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from keras_inception.convert import names, tensorflow_variables
-from keras_inception.convert.archives import tar_gz_members
+from keras_inception.convert.archives import GZIP, tar_gz_members
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.convert.protobuf import opened
 from keras_inception.convert.sources import check_shapes, complete
@@ -40,7 +40,7 @@ def read(path) -> Checkpoint:
     index = prefix.with_name(f"{prefix.name}.index")
     second = path != prefix or not path.is_file() and index.is_file()
     with opened(index if second else path, "a TensorFlow checkpoint") as data:
-        if data[:2] == b"\x1f\x8b":
+        if data[:2] == GZIP:
             variables = _packed(data)
         elif second:
             variables = tensorflow_variables.second_format(

@@ -1,0 +1,58 @@
+"""The README's examples run as they stand; where a download would have put BVLC's weights, there are random ones."""
+
+import pathlib
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_inception import GoogLeNetSpec, pretrained
+from keras_inception.hub import download, manifest, serialization
+from keras_inception.models.googlenet import build_googlenet
+
+REPOSITORY = pathlib.Path(__file__).parent.parent
+BLOCKS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    entry = manifest.resolve("imagenet")
+    spec = GoogLeNetSpec(aux_heads=True, labels=entry.labels, preprocessing=entry.preprocessing)
+    model = build_googlenet(spec)
+    serialization.write(download.converted_path(entry, folder), pretrained.to_checkpoint(model))
+    return folder
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    """A folder like a user's, with the example photos and a small data set of photos by class."""
+    shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
+    rng = np.random.default_rng(0)
+    for label in ("daisy", "rose"):
+        (tmp_path / "flowers" / label).mkdir(parents=True)
+        for index in range(5):
+            Image.fromarray(rng.integers(0, 256, (40, 60, 3), "uint8")).save(
+                tmp_path / "flowers" / label / f"{index}.jpg"
+            )
+    return tmp_path
+
+
+def test_there_are_examples():
+    assert len(BLOCKS) >= 3
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_example(block, cache, workplace, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(cache))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(workplace)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)  # noqa: S102
+    if "fit(" in block:
+        assert (workplace / "flowers.keras").exists()
+        assert names["model"].output_shape == (None, 2)
+    else:
+        assert len(capsys.readouterr().out.splitlines()) >= 2
