@@ -39,8 +39,9 @@ def test_defaults_are_bvlc_googlenets():
 @pytest.mark.parametrize(
     "constants", [(2, 1.0, 2e-5, 0.75), (5, 2.0, 1e-4, 0.5), (4, 1.0, 1e-4 / 9, 0.6), (0, 1.0, 1.0, 1.0)]
 )
-def test_equals_tensorflows_operation(constants):
-    x = np.random.default_rng(0).normal(scale=50, size=(2, 5, 7, 24)).astype("float32")
+@pytest.mark.parametrize("channels", [5, 16, 24, 48])  # in one piece, and in blocks of 16
+def test_equals_tensorflows_operation(constants, channels):
+    x = np.random.default_rng(0).normal(scale=50, size=(2, 5, 7, channels)).astype("float32")
     expected = tf.nn.local_response_normalization(x, *constants)
     np.testing.assert_allclose(LocalResponseNormalization(*constants)(x), expected, rtol=1e-5)
 
@@ -76,8 +77,17 @@ def test_bad_constants(arguments, message):
         LocalResponseNormalization.from_caffe(local_size=4)
 
 
-def test_gradient():
-    x = tf.constant(np.random.default_rng(0).normal(size=(1, 2, 2, 6)))
+def test_an_unknown_size():
+    x = np.random.default_rng(0).normal(size=(2, 5, 7, 32)).astype("float32")
+    inputs = keras.Input((None, None, 32))
+    model = keras.Model(inputs, LocalResponseNormalization()(inputs))
+    np.testing.assert_allclose(model(x), LocalResponseNormalization()(x), rtol=1e-6)
+    np.testing.assert_allclose(model.predict(x, verbose=0), LocalResponseNormalization()(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [6, 32])
+def test_gradient(channels):
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 1, 2, channels)))
     layer = LocalResponseNormalization(alpha=0.1)
     theoretical, numerical = tf.test.compute_gradient(
         lambda v: layer(tf.cast(v, "float32")), [tf.cast(x, "float32")], delta=1e-2

@@ -4,6 +4,19 @@ import keras
 import numpy as np
 from keras import ops
 
+# Channels that are summed together. One matrix over all channels, zero but for a band, costs 15 % of the network's
+# forward pass on a CPU, blocks of 16 with their neighbours 9 %; shifted slices, or TensorFlow's own operation, cost
+# more.
+_BLOCK = 16
+
+
+def _window_kernel(block: int, radius: int, *, neighbours: bool) -> np.ndarray:
+    """The kernel of a convolution over blocks of channels, (1, 3 or 1, block, block): 1 for those within `radius`."""
+    offsets = (-1, 0, 1) if neighbours else (0,)
+    channels = np.arange(block)
+    distances = [np.abs(np.subtract.outer(channels + offset * block, channels)) for offset in offsets]
+    return (np.stack(distances)[None] <= radius).astype("float32")
+
 
 def _power(x, exponent: float):
     """`x ** -exponent` for positive x; square roots, where they suffice, are many times cheaper than a power."""
@@ -74,19 +87,26 @@ class LocalResponseNormalization(keras.layers.Layer):
         channels = input_shape[-1 if self.data_format == "channels_last" else 1]
         if channels is None:
             raise ValueError(f"expected a known number of channels; Received: input_shape={input_shape}")
-        distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
-        # A band matrix applied as a 1x1 convolution sums the window in one matrix product: on a CPU the fastest of the
-        # forms tried, for shifted slices pass over the memory once per channel of the window.
-        band = self.alpha * (distance <= self.depth_radius)
-        self._band = band.astype("float32")[None, None]
+        fits = channels > _BLOCK and channels % _BLOCK == 0 and self.depth_radius <= _BLOCK
+        blocked = fits and self.data_format == "channels_last"
+        self._block = _BLOCK if blocked else channels
+        self._window = self.alpha * _window_kernel(self._block, self.depth_radius, neighbours=blocked)
         super().build(input_shape)
+
+    def _energy(self, x):
+        """The weighted sum of squares over each channel's window."""
+        squares, window = ops.square(x), ops.convert_to_tensor(self._window)
+        if self._block == x.shape[-1 if self.data_format == "channels_last" else 1]:
+            return ops.conv(squares, window, padding="valid", data_format=self.data_format)
+        # A row of channels is a row of blocks: seen so, at no cost, each block needs itself and its two neighbours.
+        height, width, channels = x.shape[1:]
+        positions = height * width if height and width else 1
+        blocks = ops.reshape(squares, (-1, positions, channels // self._block, self._block))
+        return ops.reshape(ops.conv(blocks, window, padding="same", data_format="channels_last"), ops.shape(x))
 
     def call(self, inputs):
         x = ops.cast(inputs, "float32")
-        energy = ops.conv(
-            ops.square(x), ops.convert_to_tensor(self._band), padding="valid", data_format=self.data_format
-        )
-        return ops.cast(x * _power(energy + self.bias, self.beta), self.compute_dtype)
+        return ops.cast(x * _power(self._energy(x) + self.bias, self.beta), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
