@@ -34,7 +34,7 @@ def fetch(reference: str) -> pathlib.Path:
         OSError: the Hub does not answer, and the files are not cached.
     """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     repository, revision = parse(reference)
     try:
@@ -47,7 +47,7 @@ def fetch(reference: str) -> pathlib.Path:
         raise ValueError(
             f"expected a repository that exists and may be read; Received: {reference!r}: {error}"
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         raise OSError(f"{reference} could not be had from the Hub: {error}") from error
     if absent := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
         raise ValueError(
