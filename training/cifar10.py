@@ -191,7 +191,7 @@ tags: [keras, googlenet, inception]
 
 # GoogLeNet on CIFAR-10
 
-The network of "Going deeper with convolutions": all nine Inception modules at the paper's widths, with 5x5 convolutions,
+The network of "Going deeper with convolutions": all nine Inception modules at the paper's widths, 5x5 convolutions,
 batch normalization in place of local response normalization (variant `batch_norm`), and the stem for small images,
 which gives 16 x 16 to module 3a. Kernels are stored in float16; biases and batch-norm statistics in float32.
 
