@@ -13,7 +13,7 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-# The CPU builds of torch and torchvision cannot be told from the CUDA ones by a requirement: hence versions, and --no-deps.
+# torchvision's wheel asks for one build of torch; without its dependencies it takes whichever build is there.
 .venv/installed-parity: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchvision==0.28.0

@@ -8,10 +8,12 @@ anyone can stop it. Each command imports what it needs.
 import argparse
 import contextlib
 import json
+import math
 import os
 import pathlib
 import sys
 import textwrap
+import warnings
 
 # A page with more photos than this is no picture any more.
 MAX_CARDS = 60
@@ -92,14 +94,16 @@ def _parser():
         "fetch", _fetch, "Download weights now. They are verified, converted, and kept in the cache folder."
     )
     fetch.add_argument("tag", metavar="TAG")
-    fetch.add_argument(
-        "--allow-unverified", action="store_true", help="also where nobody has published a checksum of the file"
-    )
 
     convert = command("convert", _convert, "Convert weights to our format or to Keras'. Nothing in a file is executed.")
     convert.add_argument("source", metavar="IN", help="whatever `classify --weights` takes")
     convert.add_argument("destination", metavar="OUT", help="a .safetensors or .keras file, or a folder to publish")
     convert.add_argument("--variant", help="which of the public weights IN=imagenet means (default: paper)")
+
+    for downloading in (classify, fetch, convert):
+        downloading.add_argument(
+            "--allow-unverified", action="store_true", help="also where nobody has published a checksum of the file"
+        )
     return parser
 
 
@@ -132,10 +136,11 @@ def _classify(args) -> int:
         _complain(problem)
     if not paths:
         return 1
-    model = _load(args.weights)
+    model = _load(args.weights, args.allow_unverified)
     options = {"top": args.top, "batch_size": args.batch_size, "labels": _labels(model)}
     shown, done, failed = [], 0, len(problems)
     with (
+        contextlib.nullcontext() if args.debug else _quiet_pil(),
         _progress(len(paths)) as progress,
         contextlib.closing(
             classify_files(model, paths, thumbnails=PHOTO if args.picture else None, **options)
@@ -164,13 +169,13 @@ def _progress(count):
     return tqdm(total=count, unit=" photos", file=sys.stderr, disable=True if count <= FEW else None)
 
 
-def _load(weights):
+def _load(weights, allow_unverified):
     import keras_inception
     from keras_inception import pretrained
     from keras_inception.hub.download import DownloadError
 
     try:
-        return keras_inception.GoogLeNet(weights=weights)
+        return keras_inception.GoogLeNet(weights=weights, allow_unverified=allow_unverified)
     except DownloadError as error:
         tags = ", ".join(f"--weights {tag}" for tag in pretrained.embedded())
         hint = f"; what needs no download is {tags}" if tags else ""
@@ -186,8 +191,12 @@ def _labels(model):
 
 
 def _json_line(result):
-    found = [{"id": key, "label": name, "score": round(score, 6)} for key, name, score in result.predictions]
-    return json.dumps({"path": result.path, "predictions": found})
+    found = [
+        # JSON knows no NaN, which is all that broken weights give.
+        {"id": key, "label": name, "score": round(score, 6) if math.isfinite(score) else None}
+        for key, name, score in result.predictions
+    ]
+    return json.dumps({"path": result.path, "predictions": found}, allow_nan=False)
 
 
 def _table(result):
@@ -300,7 +309,8 @@ def _fetch(args) -> int:
 def _convert(args) -> int:
     from keras_inception import pretrained
 
-    print(pretrained.convert(args.source, args.destination, variant=args.variant))
+    options = {"variant": args.variant, "allow_unverified": args.allow_unverified}
+    print(pretrained.convert(args.source, args.destination, **options))
     return 0
 
 
@@ -320,7 +330,22 @@ def _in_one_line(error):
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     text = " ".join(str(error).split()) or type(error).__name__
+    # The library names its argument; who is here has an option.
+    text = text.replace("allow_unverified=True", "--allow-unverified").removesuffix(
+        "; Received: allow_unverified=False"
+    )
     return text if len(text) <= 800 else f"{text[:760]} ... (--debug shows all of it)"
+
+
+@contextlib.contextmanager
+def _quiet_pil():
+    """Hides PIL's warnings, of damaged EXIF data for one: what it warns of, it can read.
+
+    The filters belong to the whole process: this is for the main thread, around all threads that read photos.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 @contextlib.contextmanager

@@ -43,12 +43,13 @@ def find_images(patterns) -> tuple[list[str], list[str]]:
         patterns: strings.
 
     Returns:
-        The files, each once and in order; and a line for each pattern that names none, which says so.
+        The files, each once, whatever the spellings of its path or the links to it, under the first of them and in
+        order; and a line for each pattern that names none, and for each folder that cannot be read.
     """
     found, problems = {}, []
     for pattern in patterns:
         if os.path.isdir(pattern):
-            paths = _images_below(pattern)
+            paths = _images_below(pattern, problems)
         elif os.path.exists(pattern):
             paths = [pattern]
         elif glob.has_magic(pattern):
@@ -58,13 +59,18 @@ def find_images(patterns) -> tuple[list[str], list[str]]:
             continue
         if not paths:
             problems.append(f"expected image files; Received: {pattern}, with none")
-        found.update(dict.fromkeys(paths))
-    return list(found), problems
+        for path in paths:
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values()), problems
 
 
-def _images_below(folder):
+def _images_below(folder, problems):
+    def unreadable(error):
+        reason = error.strerror or error
+        problems.append(f"expected a readable folder; Received: {error.filename or folder} ({reason})")
+
     paths = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths += [os.path.join(parent, name) for name in sorted(files) if not name.startswith(".")]
     return [path for path in paths if _is_image(path)]

@@ -27,7 +27,7 @@ def contact_sheet(cards, title: str, subtitle: str = "", columns: int | None = N
 
     Args:
         cards: a list of `(photo, caption, predictions)`: a PIL RGB image, a short text, and a list of `(label, score)`,
-            the highest score first, scores in 0..1.
+            the highest score first, scores in 0..1; NaN is written so, and has an empty bar.
         title: the heading.
         subtitle: a line under the heading.
         columns: cards in a row; None for up to four, or up to six where there are more than twelve.
@@ -80,7 +80,7 @@ def _row(card, y, label, score, colour, width):
     draw.text((CARD - PADDING, y), percent, INK, font, anchor="ra")
     draw.text((PADDING, y), _fit(draw, label, font, width - draw.textlength(percent, font) - 24), INK, font)
     bar = Image.new("RGB", (width, 8), TRACK)
-    filled = round(width * min(max(score, 0), 1))
+    filled = round(width * min(max(0, score), 1))  # in this order, a score of NaN gives 0
     bar.paste(colour, (0, 0, filled, 8))
     mask = _rounded((width, 8), 4)
     if 8 <= filled < width:  # the filled part has a round end too

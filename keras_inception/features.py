@@ -92,6 +92,8 @@ def resolve(model, name: str) -> str:
     present = {layer.name for layer in model.layers}
     if name in present:
         return name
+    if name not in _ALIASES and name.replace("/", "_") in present:
+        return name.replace("/", "_")  # one of Caffe's layers that is no blob: conv1/relu_7x7
     found = [(form, layer) for form, layer in _ALIASES.get(name, []) if layer in present]
     if name.endswith("_pre_relu"):
         found = [(form, _pre_activation(model, layer)) for form, layer in found]

@@ -2,18 +2,25 @@
 
 import dataclasses
 import logging
+import math
 import pathlib
 
 import keras
 
 from keras_inception import convert as readers
-from keras_inception.convert.checkpoint import Checkpoint
+from keras_inception.convert import names
+from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import download, manifest, serialization
+from keras_inception.labels import label_set
+from keras_inception.layers.pixels import Pixels
 from keras_inception.models.auxiliary import HEADS
-from keras_inception.models.googlenet import build_googlenet
+from keras_inception.models.googlenet import MIN_SIZE, build_googlenet, check_options
 from keras_inception.models.spec import GoogLeNetSpec
 
 logger = logging.getLogger(__name__)
+
+# Pixels of the input from one window of the auxiliary heads' pooling to the next.
+_HEAD_STRIDE = {"imagenet": 3 * 16, "small": 3 * 4}
 
 
 def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
@@ -67,8 +74,8 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
             `aux_4a` and `aux_4d`; train with `auxiliary_losses`, finish with `remove_aux_heads`.
         stem: `"imagenet"`, or `"small"` for images of about 32 x 32.
         dropout: rate before the main classifier; None for the variant's (section 5: 40 %).
-        labels: the classes' names, which stay with the model: `decode_predictions(..., labels=model)`. Their number is
-            `classes`.
+        labels: the classes' names, or the name of a label set, which stay with the model: `decode_predictions(...,
+            labels=model)`. Their number is `classes`.
         include_preprocessing: False for the bare network, whose input is then `(pixels - mean) * scale` of its spec.
         allow_unverified: load public weights of which no checksum was ever published.
 
@@ -91,13 +98,16 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
         "name": name,
     }
     if labels is not None:
-        labels, classes = tuple(labels), len(labels) if classes is None else classes
-        if len(labels) != classes:
-            raise ValueError(f"expected {classes} labels, one per class; Received: {len(labels)}")
+        labels = labels if isinstance(labels, str) else tuple(labels)
+        count = len(label_set(labels).classes) if isinstance(labels, str) else len(labels)
+        classes = count if classes is None else classes
+        if count != classes:
+            raise ValueError(f"expected {classes} labels, one per class; Received: {count}")
+    spec = GoogLeNetSpec(variant or "paper", stem or "imagenet", classes, aux_heads=aux_heads, labels=labels)
     if weights is None:
-        spec = GoogLeNetSpec(variant or "paper", stem or "imagenet", classes, aux_heads=aux_heads, labels=labels)
         return build_googlenet(spec, **options)
 
+    check_options(spec, include_top=include_top, input_shape=input_shape, pooling=pooling)
     checkpoint = load_checkpoint(weights, variant=variant, aux_heads=aux_heads, allow_unverified=allow_unverified)
     stored = GoogLeNetSpec.from_dict(checkpoint.spec)
     for argument, asked in {"variant": variant, "stem": stem}.items():
@@ -114,10 +124,12 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
     if classes is not None and classes != stored.classes:
         spec = dataclasses.replace(spec, classes=classes, labels=None)
     if labels is not None:
+        if spec.labels not in (None, labels):
+            logger.warning("The classifier is that of the weights %s, under the given labels.", weights)
         spec = dataclasses.replace(spec, labels=labels)
     model = build_googlenet(spec, **options)
     serialization.assign(
-        model,
+        network_variables(model),
         checkpoint.tensors,
         fresh=_fresh_layers(model, checkpoint, stored, include_top),
         ignored=_ignored_layers(checkpoint, aux_heads, include_top),
@@ -127,7 +139,7 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
 
 def _without_background(checkpoint: Checkpoint, classes) -> Checkpoint:
     """Drops the background, the untrained first of TF-slim's 1001 classes, unless all 1001 are asked for."""
-    if checkpoint.spec.get("labels") != "imagenet_background" or classes == checkpoint.spec["classes"]:
+    if checkpoint.spec["labels"] != "imagenet_background" or classes == checkpoint.spec["classes"]:
         return checkpoint
     tensors = {
         name: array[..., 1:] if name.startswith("loss3_classifier/") else array
@@ -155,10 +167,10 @@ def _fresh_layers(model, checkpoint: Checkpoint, stored: GoogLeNetSpec, include_
         if layer in present and tensor is not None and model.get_layer(layer).kernel.shape[0] != tensor.shape[0]:
             fresh.append(layer)
             logger.warning(
-                "%s has fresh weights: the published ones fit %d inputs, and at the input shape %s it has %d.",
+                "%s has fresh weights: those in the file fit %d inputs, and at the size %s it has %d.",
                 layer,
                 tensor.shape[0],
-                tuple(model.input_shape[1:]),
+                spec.height_width,
                 model.get_layer(layer).kernel.shape[0],
             )
     return fresh
@@ -175,30 +187,59 @@ def model_spec(model) -> GoogLeNetSpec:
     """What a model is: its variant, stem, classes, preprocessing, labels, and where its weights came from.
 
     Args:
-        model: a GoogLeNet, also one that was saved and loaded, cloned, or operated upon.
+        model: a GoogLeNet, also one that was saved and loaded, or cloned; or a model built upon one, whose spec is
+            that of the GoogLeNet in it (a classifier of one's own is not in the spec).
 
     Returns:
         A `GoogLeNetSpec`, whose `aux_heads` says whether the model has them now.
 
     Raises:
-        ValueError: the model does not begin with our pixel layer.
+        ValueError: there is no pixel layer of ours in the model.
     """
-    spec = next((layer.spec for layer in model.layers if layer.name == "pixels" and getattr(layer, "spec", None)), None)
-    if spec is None:
+    pixels = _pixel_layer(model)
+    if pixels is None:
         raise ValueError(
             f"expected a model that was built by keras_inception; Received: {model.name}, without its pixel layer"
         )
     heads = isinstance(model.output, dict) and set(HEADS) <= set(model.output)
-    return dataclasses.replace(GoogLeNetSpec.from_dict(spec), aux_heads=heads)
+    return dataclasses.replace(GoogLeNetSpec.from_dict(pixels.spec), aux_heads=heads)
+
+
+def _pixel_layer(model):
+    for layer in model.layers:
+        if isinstance(layer, Pixels) and layer.spec:
+            return layer
+        if isinstance(layer, keras.Model) and (inner := _pixel_layer(layer)) is not None:
+            return inner
+    return None
+
+
+def network_variables(model) -> dict:
+    """The variables of the GoogLeNet in a model, without those of layers in front of it (`input_tensor`) or behind."""
+    layers = {row.layer for row in names.TABLE} | {"conv1_3x3_s1"}  # the last is the small stem's conv1
+    return {
+        name: variable
+        for name, variable in serialization.model_variables(model).items()
+        if name.partition("/")[0].removesuffix("_bn") in layers
+    }
 
 
 def to_checkpoint(model) -> Checkpoint:
-    """The spec and all tensors of a GoogLeNet, as our file format stores them."""
+    """The spec and all tensors of a GoogLeNet, as our file format stores them.
+
+    Raises:
+        ValueError: the model is no whole GoogLeNet, for its classifier was replaced or left out.
+    """
+    spec = model_spec(model)
+    if _pixel_layer(model).mean is None:  # include_preprocessing=False: the file must give the same function
+        spec = dataclasses.replace(spec, mean=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0))
     tensors = {
         name: keras.ops.convert_to_numpy(variable.value).astype("float32")
-        for name, variable in serialization.model_variables(model).items()
+        for name, variable in network_variables(model).items()
     }
-    return Checkpoint(model_spec(model).to_dict(), tensors)
+    checkpoint = Checkpoint(spec.to_dict(), tensors)
+    _check_claims(checkpoint, model.name)
+    return checkpoint
 
 
 def embedded() -> dict[str, pathlib.Path]:
@@ -218,17 +259,54 @@ def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=
         ValueError: nothing is known by that name; the message lists the accepted forms.
     """
     text = str(weights)
+    ours = embedded()
     if text.startswith("hf://"):
         from keras_inception.hub import stores
 
-        return serialization.read_folder(stores.fetch(text))
-    ours = embedded()
-    if text in ours:
-        return serialization.read_folder(ours[text])
-    if text == "imagenet" or text in manifest.entries():
-        path = fetch(text, variant=variant, aux_heads=aux_heads, allow_unverified=allow_unverified)
+        checkpoint = serialization.read_folder(stores.fetch(text))
+    elif text in ours:
+        checkpoint = serialization.read_folder(ours[text])
+    elif text == "imagenet" or text in manifest.entries():
+        checkpoint = _read_public(text, variant, aux_heads, allow_unverified)
+    else:
+        checkpoint = _read_path(pathlib.Path(weights).expanduser())
+    return Checkpoint(_check_claims(checkpoint, text).to_dict(), checkpoint.tensors)
+
+
+def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
+    options = {"variant": variant, "aux_heads": aux_heads, "allow_unverified": allow_unverified}
+    path = fetch(tag, **options)
+    try:
         return serialization.read(path)
-    return _read_path(pathlib.Path(weights).expanduser())
+    except CheckpointError as error:
+        logger.warning("The converted weights in the cache are damaged, and are made anew: %s", error)
+        path.unlink(missing_ok=True)
+        return serialization.read(fetch(tag, **options))
+
+
+def _check_claims(checkpoint: Checkpoint, name: str) -> GoogLeNetSpec:
+    """The spec, unless its own weights contradict it: a network of the size that a file claims is built only then."""
+    try:
+        spec = GoogLeNetSpec.from_dict(checkpoint.spec)
+    except ValueError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+    if min(spec.height_width) < MIN_SIZE:
+        raise CheckpointError(f"{name}: expected an input size of {MIN_SIZE} or more; Received: {spec.input_size}")
+    heads = ("loss1_classifier", "loss2_classifier") if spec.aux_heads else ()
+    for tensor in (f"{layer}/kernel" for layer in ("loss3_classifier", *heads)):
+        expected, kernel = (1024, spec.classes), checkpoint.tensors.get(tensor)
+        if kernel is None or kernel.shape != expected:
+            received = "none" if kernel is None else kernel.shape
+            raise CheckpointError(f"{name}: expected {tensor} of shape {expected}; Received: {received}")
+    for _, loss in HEADS.values() if spec.aux_heads else ():
+        kernel = checkpoint.tensors.get(f"{loss}_fc/kernel")
+        stride = _HEAD_STRIDE[spec.stem]
+        inputs = 128 * math.prod(-(-side // stride) for side in spec.height_width)  # or somewhat fewer
+        if kernel is None or inputs > 2 * kernel.shape[0] + 4096:
+            raise CheckpointError(
+                f"{name}: expected {loss}_fc/kernel for an input size of {spec.input_size}; Received: less"
+            )
+    return spec
 
 
 def _read_path(path: pathlib.Path) -> Checkpoint:
@@ -247,20 +325,19 @@ def _read_path(path: pathlib.Path) -> Checkpoint:
             f"{'of another kind' if path.exists() else 'which does not exist'}"
         )
     checkpoint = reader.read(path)
-    return Checkpoint(
-        {**_published(checkpoint.spec["variant"]), **checkpoint.spec, "source": path.name}, checkpoint.tensors
-    )
+    return Checkpoint({**checkpoint.spec, **_published(checkpoint.spec), "source": path.name}, checkpoint.tensors)
 
 
-def _published(variant: str) -> dict:
-    """The preprocessing with which the public weights of a variant were measured, for files that do not say."""
-    try:
-        return {"preprocessing": manifest.resolve("imagenet", variant).preprocessing}
-    except ValueError:
-        return {}
+def _published(spec: dict) -> dict:
+    """What the manifest knows of the public weights that a file looks like, and the file cannot say."""
+    for entry in manifest.entries().values():
+        if (entry.variant, entry.classes) == (spec["variant"], spec["classes"]):
+            known = {"mean": entry.mean, "scale": entry.scale, "labels": entry.labels}
+            return {**known, "preprocessing": entry.preprocessing}
+    return {"preprocessing": manifest.resolve("imagenet", spec["variant"]).preprocessing}  # a retraining
 
 
-def convert(source, destination, *, variant=None, half=False) -> pathlib.Path:
+def convert(source, destination, *, variant=None, half=False, allow_unverified=False) -> pathlib.Path:
     """Converts weights of any readable kind.
 
     Args:
@@ -268,6 +345,7 @@ def convert(source, destination, *, variant=None, half=False) -> pathlib.Path:
         destination: a `.safetensors` file, a `.keras` file, or a folder, which becomes a published one.
         variant: for a source of `"imagenet"`.
         half: store kernels in float16.
+        allow_unverified: also a source of which no checksum was ever published.
 
     Returns:
         The destination.
@@ -276,11 +354,11 @@ def convert(source, destination, *, variant=None, half=False) -> pathlib.Path:
         ValueError: the source is not readable, or the destination of an unknown kind.
     """
     destination = pathlib.Path(destination)
-    checkpoint = load_checkpoint(source, variant=variant)
+    checkpoint = load_checkpoint(source, variant=variant, allow_unverified=allow_unverified)
     # Loading it proves that it fits the network that it says it fits.
     spec = GoogLeNetSpec.from_dict(checkpoint.spec)
     model = build_googlenet(spec)
-    serialization.assign(model, checkpoint.tensors)
+    serialization.assign(network_variables(model), checkpoint.tensors)
     if destination.suffix == ".keras":
         destination.parent.mkdir(parents=True, exist_ok=True)
         model.save(destination)
@@ -315,9 +393,7 @@ def fetch(tag: str, *, variant=None, aux_heads=False, allow_unverified=False) ->
     def converter(entry):
         def to_safetensors(original, converted):
             checkpoint = readers.read(original)
-            # What the file cannot say, the manifest knows: Caffe's files hold no mean, and nobody's hold a protocol.
-            known = {"mean": entry.mean, "scale": entry.scale, "labels": entry.labels, "source": entry.tag}
-            spec = {**checkpoint.spec, **known, "preprocessing": entry.preprocessing}
+            spec = {**checkpoint.spec, **_published(checkpoint.spec), "source": entry.tag}
             serialization.write(converted, Checkpoint(spec, checkpoint.tensors))
 
         return to_safetensors

@@ -1,4 +1,4 @@
-"""Trains a small GoogLeNet with heads under MirroredStrategy on two logical CPUs; prints the weights' checksum as JSON.
+"""Trains a small GoogLeNet with heads under MirroredStrategy on two logical CPUs; prints what came of it as JSON.
 
 Run in a process of its own: logical devices can be made only before TensorFlow has looked at any.
 """

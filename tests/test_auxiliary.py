@@ -103,14 +103,13 @@ def test_survives_saving_in_mid_training(data, tmp_path):
 def test_a_frozen_trunk_keeps_its_batch_norm_statistics(data):
     x, y = data
     model = compiled(freeze(small(variant="batch_norm")))
-    trunk = {v.path: v.numpy() for v in model.weights if "classifier" not in v.path}
-    assert any("moving_mean" in path for path in trunk)
+    trunk = {v.path: v.numpy() for v in model.weights if not v.path.startswith("loss")}
+    assert any("moving_mean" in path for path in trunk) and len(trunk) < len(model.weights)
     model.fit(x, y, epochs=2, verbose=0)
     for v in model.weights:
         if v.path in trunk:
             np.testing.assert_array_equal(v.numpy(), trunk[v.path])
-        else:
-            assert v.trainable
+    assert all(v.path.startswith("loss") for v in model.trainable_variables)
 
 
 def test_freeze_up_to_a_module():
@@ -120,6 +119,28 @@ def test_freeze_up_to_a_module():
     assert not any(name.startswith(("conv", "inception_3", "inception_4a")) for name in trainable)
     with pytest.raises(ValueError, match="upto='inception_9z'"):
         freeze(model, upto="inception_9z")
+
+
+def test_freezing_leaves_ones_own_head_and_follows_a_frozen_model():
+    base = GoogLeNet(weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3))
+    base.trainable = False
+    model = keras.Model(base.input, keras.layers.Dense(2, name="mine")(base.output))
+    assert [v.path for v in freeze(model).trainable_variables] == ["mine/kernel", "mine/bias"]
+    base.trainable = False
+    assert "inception_4b_1x1/kernel" in {v.path for v in freeze(base, upto="inception_4a_output").trainable_variables}
+
+
+def test_metrics_of_one_name_or_by_output():
+    assert auxiliary_losses("mse", metrics="accuracy")["metrics"] == {"predictions": ["accuracy"]}
+    by_output = {"aux_4a": ["accuracy"]}
+    assert auxiliary_losses("mse", metrics=by_output)["metrics"] == by_output
+    assert auxiliary_losses("mse")["metrics"] == {"predictions": []}
+
+
+def test_labels_in_a_list_are_refused(data):
+    x, y = data
+    with pytest.raises(ValueError, match="or a dict by predictions, aux_4a, aux_4d; Received: 3 arrays"):
+        compiled(small()).train_on_batch(x, [y, y, y])
 
 
 def test_mixed_precision_training(data):

@@ -1,5 +1,6 @@
 """Finding image files, and classifying them in batches."""
 
+import errno
 import os
 import types
 
@@ -49,6 +50,28 @@ def test_each_file_once_in_order(folder):
         "b.jpg",
         "odd [1].jpg",
     ]
+
+
+def test_each_file_once_whatever_its_spelling(folder):
+    (folder / "link.jpg").symlink_to("b.jpg")
+    (folder / "other").symlink_to("sub")
+    assert find_images(["./b.jpg", str(folder / "b.jpg"), "sub/../b.jpg", "link.jpg"]) == (["./b.jpg"], [])
+    found = ["other/c.webp", "other/deeper/d.tiff"]
+    assert find_images(["other", "sub", str(folder / "sub")]) == (found, [])
+
+
+def test_a_folder_that_cannot_be_read_is_told(folder, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.path.basename(path) == "deeper":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found, problems = find_images(["sub", "b.jpg"])
+    assert found == ["sub/c.webp", "b.jpg"]
+    assert problems == ["expected a readable folder; Received: sub/deeper (Permission denied)"]
 
 
 def test_what_names_nothing_is_told(folder):

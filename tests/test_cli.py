@@ -1,13 +1,16 @@
 """The command line: what it prints where, its exit codes, and that it answers fast where no model is needed."""
 
+import errno
 import functools
 import io
 import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -83,7 +86,7 @@ def test_json_lines_and_a_broken_photo(photos, weights, capsys):
 
 def test_the_scores_are_the_models(photos, weights, capsys):
     _, out, _ = run(capsys, "classify", "a.jpg", "album/b.png", "--weights", weights, "--json", "--batch-size", 1)
-    model = keras_inception.GoogLeNet(weights=weights)
+    model = keras_inception.GoogLeNet(weights=weights, allow_unverified=False)
     pixels = keras_inception.preprocess_input(["a.jpg", "album/b.png"], model=model)
     expected = keras_inception.decode_predictions(model(pixels), labels=model)
     for line, predictions in zip(out.splitlines(), expected, strict=True):
@@ -130,6 +133,59 @@ def test_a_model_without_labels_gets_numbers(photos, weights, capsys, tmp_path):
     )
     _, out, _ = run(capsys, "classify", "a.jpg", "--weights", tmp_path / "own.safetensors", "--top", 10)
     assert {line.split("%")[1].strip() for line in out.splitlines()[1:]} == {f"class {index}" for index in range(10)}
+
+
+def test_scores_that_are_no_numbers(photos, weights, capsys, monkeypatch):
+    def broken(batch):
+        return np.full((len(batch), 10), [np.nan] * 9 + [np.inf])
+
+    monkeypatch.setattr(keras_inception.GoogLeNet(weights=weights, allow_unverified=False), "predict_on_batch", broken)
+    argv = ("classify", "a.jpg", "--weights", weights, "--top", 10)
+    code, out, err = run(capsys, *argv, "--json", "--picture", "page.png")
+    assert (code, err) == (0, "") and os.path.exists("page.png")
+    found = json.loads(out, parse_constant=pytest.fail)["predictions"]
+    assert len(found) == 10 and all(prediction["score"] is None for prediction in found)
+    assert "nan%" in run(capsys, *argv)[1]
+
+
+def damage_exif(path):
+    """Saves a photo of which one EXIF entry claims to be longer than the file, and which is to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "maker"
+    Image.new("RGB", (60, 40)).save(path, exif=exif)
+    data = path.read_bytes()
+    entry, damaged = (struct.pack(">HHL", 0x010F, 2, length) for length in (6, 60000))
+    assert data.count(entry) == 1
+    path.write_bytes(data.replace(entry, damaged))
+
+
+def test_damaged_exif_data_is_no_news(photos, weights, capsys):
+    damage_exif(photos / "a.jpg")
+    before = list(warnings.filters)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        code, out, err = run(capsys, "classify", "a.jpg", "--weights", weights)
+        assert (code, err) == (0, "") and out.startswith("a.jpg\n")
+        assert not [warning for warning in caught if "PIL" in warning.filename]
+        run(capsys, "classify", "a.jpg", "--weights", weights, "--debug")
+        assert [warning for warning in caught if "PIL" in warning.filename]
+    assert warnings.filters == before
+
+
+def test_a_folder_that_cannot_be_read(photos, weights, capsys, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.path.basename(path) == "album":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    code, out, err = run(capsys, "classify", ".", "--weights", weights, "--json")
+    assert code == 1 and json.loads(out)["path"] == os.path.join(".", "a.jpg")
+    album = os.path.join(".", "album")
+    assert err == f"keras-inception: expected a readable folder; Received: {album} (Permission denied)\n"
 
 
 def test_names_of_files_that_no_encoding_knows(photos, weights, capsys):
@@ -225,6 +281,22 @@ def test_fetch(embedded, capsys, monkeypatch):
     run(capsys, "fetch", "places365", "--allow-unverified")
     assert asked == [("bvlc", {"allow_unverified": False}), ("places365", {"allow_unverified": True})]
     assert run(capsys, "fetch", "tiny")[1] == f"{embedded}\n"
+
+
+@pytest.mark.parametrize("argv", [["classify", "a.jpg", "--weights"], ["fetch"], ["convert"]])
+def test_weights_without_a_checksum(argv, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    Image.new("RGB", (40, 40)).save("a.jpg")
+    tag = next(tag for tag, entry in pretrained.manifest.entries().items() if entry.file.checksum is None)
+    argv = [*argv, tag, *(["out.safetensors"] if argv == ["convert"] else [])]
+    code, out, err = run(capsys, *argv)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"keras-inception: expected --allow-unverified for {tag!r}, because no checksum of ")
+    assert err.endswith(" was published\n") and err.count("\n") == 1
+    code, out, err = run(capsys, *argv, "--allow-unverified")
+    assert (code, out) == (1, "") and f"could not download the weights {tag!r}" in err
 
 
 def test_fetch_without_a_network(embedded, capsys, monkeypatch):

@@ -42,6 +42,12 @@ def test_anything_can_be_written_on_it():
     assert sheet.mode == "RGB" and sheet.width < 3000
 
 
+def test_the_bar_of_a_score_that_is_no_number_is_empty():
+    sheets = [contact_sheet([card(predictions=[("cat", score)])], "GoogLeNet") for score in (float("nan"), 0.0)]
+    for sheet in sheets:
+        assert not (np.asarray(sheet) == tuple(bytes.fromhex(FIRST[1:]))).all(-1).any()
+
+
 def test_no_cards():
     with pytest.raises(ValueError, match="at least one card"):
         contact_sheet([], "GoogLeNet")

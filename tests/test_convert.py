@@ -41,6 +41,13 @@ def test_the_prefix_of_a_second_format_checkpoint(tmp_path):
     assert convert.reader(tmp_path / "other") is None
 
 
+def test_a_data_file_of_a_second_format_checkpoint():
+    for name in ("m.ckpt.data-00000-of-00001", "model.data-00003-of-00012"):
+        assert convert.reader(name).__name__.endswith("tensorflow_checkpoint")
+    for name in ("m.data-0-of-1", "m.data-00000-of-00001.txt", "training.data-2016"):
+        assert convert.reader(name) is None
+
+
 def test_a_caffemodel_in_an_archive_as_places205_is_published(tmp_path):
     tensors = toy_tensors()
     path = tar_gz(tmp_path / "googlenet.tar.gz", deploy__protxt=b"name: 1", net__caffemodel=caffemodel(tensors))
@@ -51,6 +58,12 @@ def test_a_caffemodel_in_an_archive_as_places205_is_published(tmp_path):
     two = tar_gz(tmp_path / "two.tar.gz", a__caffemodel=caffemodel(tensors), b__caffemodel=caffemodel(tensors))
     with pytest.raises(CheckpointError, match="two.tar.gz.*one .caffemodel in the archive; Received: 2"):
         convert.read(two)
+
+
+def test_a_caffemodel_in_an_archive_made_on_macos(tmp_path):
+    tensors = toy_tensors()
+    files = {"._net__caffemodel": b"\0\5\x16\7", "net__caffemodel": caffemodel(tensors)}
+    assert set(convert.read(tar_gz(tmp_path / "googlenet.tar.gz", **files)).tensors) == set(tensors)
 
 
 def test_unknown_endings():

@@ -47,6 +47,8 @@ def test_three_names_of_one_tensor(paper):
         ("pool5/7x7_s1", "pool5_7x7_s1"),
         ("loss3/classifier", "loss3_classifier"),
         ("prob", "predictions"),
+        ("conv1/relu_7x7", "conv1_relu_7x7"),
+        ("pool5/drop_7x7_s1", "pool5_drop_7x7_s1"),
     ],
 )
 def test_aliases(paper, name, layer):

@@ -41,7 +41,7 @@ def test_every_row_of_table_1(paper):
     assert len(ROWS) == len(TABLE_1)
     for (layer, shape, prefixes, parameters), row in zip(ROWS, TABLE_1, strict=True):
         assert paper.get_layer(layer).output.shape[1:] == shape
-        assert row.output[-1] == shape[-1]
+        assert row.output == (shape if len(shape) == 3 else (1, 1, *shape))
         counted = sum(la.count_params() for la in paper.layers if any(la.name.startswith(p) for p in prefixes))
         # conv2_3x3 is also the beginning of conv2_3x3_reduce: each layer counts once
         assert counted == parameters, layer
@@ -50,7 +50,17 @@ def test_every_row_of_table_1(paper):
 
 def test_depth_is_22_layers_and_27_with_pooling():
     assert sum(row.depth for row in TABLE_1) == 22
-    assert sum(row.depth > 0 or "pool" in row.type for row in TABLE_1) + 9 + 1 == 1 + 1 + 9 + 1 + 5 + 9 + 1
+    assert sum(row.depth + ("pool" in row.type) for row in TABLE_1) == 27
+
+
+def test_the_printed_columns():
+    # as the paper prints them, wrong ones included (see GoogLeNetSpec)
+    params = "2.7K 112K 159K 380K 364K 437K 463K 580K 840K 1072K 1388K 1000K"
+    ops = "34M 360M 128M 304M 73M 88M 100M 119M 170M 54M 71M 1M"
+    patches = "7x7/2 3x3/2 3x3/1 3x3/2 3x3/2 3x3/2 7x7/1"
+    assert " ".join(row.params for row in TABLE_1 if row.params) == params
+    assert " ".join(row.ops for row in TABLE_1 if row.ops) == ops
+    assert " ".join(row.patch_stride for row in TABLE_1 if row.patch_stride) == patches
 
 
 def counts(spec, **options):
@@ -200,16 +210,21 @@ def test_bad_arguments(arguments, message):
 @pytest.mark.parametrize("variant, policy", [("paper", "mixed_float16"), ("batch_norm", "mixed_bfloat16")])
 def test_mixed_precision(variant, policy):
     x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
-    full = GoogLeNet(weights=None, variant=variant, input_shape=(64, 64, 3), classes=5, aux_heads=True)
+    full = GoogLeNet(
+        weights=None, variant=variant, input_shape=(64, 64, 3), classes=5, aux_heads=True, classifier_activation=None
+    )
     keras.config.set_dtype_policy(policy)
-    half = GoogLeNet(weights=None, variant=variant, input_shape=(64, 64, 3), classes=5, aux_heads=True)
+    half = GoogLeNet(
+        weights=None, variant=variant, input_shape=(64, 64, 3), classes=5, aux_heads=True, classifier_activation=None
+    )
     half.set_weights(full.get_weights())
     assert {v.dtype for v in half.weights} == {"float32"}
     assert half.get_layer("inception_3a_output").compute_dtype == policy.removeprefix("mixed_")
     for name, expected in full(x).items():
         result = half(x)[name]
         assert result.dtype == "float32"
-        np.testing.assert_allclose(result, expected, atol=0.02)
+        scale = float(np.abs(expected).max())
+        np.testing.assert_allclose(result, expected, atol=0.03 * scale)
 
 
 def test_spec_round_trip():

@@ -1,13 +1,15 @@
 """Networks and weights together: what a user gets for weights=, and what for arguments that contradict them."""
 
 import logging
+import tracemalloc
 
 import keras
 import numpy as np
 import pytest
 
 from keras_inception import CheckpointError, GoogLeNet, GoogLeNetSpec, decode_predictions, model_spec, pretrained
-from keras_inception.hub import serialization
+from keras_inception.convert.checkpoint import Checkpoint
+from keras_inception.hub import download, manifest, serialization
 from keras_inception.models.googlenet import build_googlenet
 
 
@@ -184,3 +186,132 @@ def test_pixel_values_of_every_type_are_taken(heads_file):
     keras.config.set_dtype_policy("mixed_bfloat16")
     half = GoogLeNet(weights=heads_file[0], input_shape=(64, 64, 3))
     np.testing.assert_allclose(half.predict(x, verbose=0), expected, atol=0.05)
+
+
+def claim(path, **fields):
+    """A file of one small tensor that claims to be a network."""
+    spec = {**GoogLeNetSpec().to_dict(), **fields}
+    serialization.write(path, Checkpoint(spec, {"loss3_classifier/kernel": np.zeros((2, 3), "float32")}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"classes": 10**9}, r"loss3_classifier/kernel of shape \(1024, 1000000000\); Received: \(2, 3\)"),
+        ({"input_size": 31}, "input size of 32 or more; Received: 31"),
+        ({"input_size": [64]}, "input_size"),
+        ({"variant": []}, "variant"),
+        ({"stem": {}}, "stem"),
+        ({"lrn": 5}, "lrn=5"),
+        ({"lrn": [{}, {}]}, "lrn"),
+        ({"mean": 5}, "mean=5"),
+        ({"scale": [1]}, "scale"),
+        ({"scale": [1, 1, "1"]}, "scale"),
+        ({"labels": 5}, "labels=5"),
+        ({"labels": ["a"]}, "1000 labels, one per class"),
+        ({"preprocessing": 5}, "preprocessing=5"),
+        ({"source": []}, "source"),
+        ({"aux_heads": 1}, "aux_heads=1"),
+        ({"classes": True}, "classes=True"),
+        ({"depth": 22}, "Received: depth"),
+    ],
+)
+def test_a_spec_is_not_believed(tmp_path, fields, message):
+    path = claim(tmp_path / "claims.safetensors", **fields)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=f"claims.safetensors: .*{message}"):
+            GoogLeNet(weights=path)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_heads_of_a_size_that_the_file_does_not_fill(tmp_path):
+    tensors = {f"loss{n}_classifier/kernel": np.zeros((1024, 2), "float32") for n in (1, 2, 3)}
+    tensors |= {f"loss{n}_fc/kernel": np.zeros((2048, 4), "float32") for n in (1, 2)}
+    spec = GoogLeNetSpec(classes=2, aux_heads=True, input_size=10**6)
+    serialization.write(tmp_path / "claims.safetensors", Checkpoint(spec.to_dict(), tensors))
+    with pytest.raises(CheckpointError, match="loss1_fc/kernel for an input size of 1000000; Received: less"):
+        GoogLeNet(weights=tmp_path / "claims.safetensors")
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (96, 80, 3)])
+@pytest.mark.parametrize("name", ["m.safetensors", "m.keras", "m"])
+def test_the_input_size_is_the_weights_too(tmp_path, shape, name, caplog):
+    model = GoogLeNet(weights=None, input_shape=shape, classes=3, aux_heads=True)
+    model.save(tmp_path / "source.keras")
+    again = GoogLeNet(weights=pretrained.convert(tmp_path / "source.keras", tmp_path / name), aux_heads=True)
+    assert again.input_shape == (None, *shape) and model_spec(again).height_width == shape[:2]
+    assert not caplog.records
+    same(again, model, "loss1_fc")
+
+
+def test_weights_behind_an_input_tensor_with_weights_of_its_own(heads_file, tmp_path):
+    inputs = keras.Input((64, 64, 4))
+    rgb = keras.layers.Conv2D(3, 1, name="to_rgb")(inputs)
+    model = GoogLeNet(weights=heads_file[0], input_tensor=rgb)
+    same(model, heads_file[1], "conv1_7x7_s2")
+    assert not any(name.startswith("to_rgb") for name in pretrained.to_checkpoint(model).tensors)
+
+
+def test_a_model_whose_classifier_was_replaced(tmp_path):
+    base = GoogLeNet(weights=None, variant="batch_norm", input_shape=(48, 48, 3), classes=3)
+    cut = keras.Model(base.input, keras.layers.Dense(2, name="mine")(base.get_layer("pool5_7x7_s1").output))
+    with pytest.raises(CheckpointError, match=r"expected loss3_classifier/kernel of shape \(1024, 3\); Received: none"):
+        pretrained.to_checkpoint(cut)
+    nested = keras.Sequential(
+        [GoogLeNet(weights=None, include_top=False, input_shape=(48, 48, 3)), keras.layers.Flatten()]
+    )
+    assert model_spec(nested).variant == "paper"
+
+
+def test_a_bare_network_stays_bare(tmp_path):
+    model = GoogLeNet(weights=None, include_preprocessing=False, input_shape=(48, 48, 3), classes=3)
+    model.save(tmp_path / "bare.keras")
+    x = np.random.default_rng(0).normal(size=(2, 48, 48, 3)).astype("float32")
+    np.testing.assert_allclose(GoogLeNet(weights=tmp_path / "bare.keras")(x), model(x), rtol=1e-5)
+
+
+def test_wrong_arguments_are_told_before_anything_is_fetched():
+    for arguments in (
+        {"pooling": "sum"},
+        {"input_shape": 224},
+        {"input_shape": (31, 31, 3)},
+        {"classes": 0},
+        {"stem": "x"},
+    ):
+        with pytest.raises(ValueError, match=next(iter(arguments))):
+            GoogLeNet(weights="/nonexistent.pth", **arguments)
+
+
+def test_the_name_of_a_label_set(heads_file):
+    model = GoogLeNet(weights=heads_file[0], labels="cifar10", input_shape=(64, 64, 3))
+    assert model.output_shape == (None, 10) and model_spec(model).labels == "cifar10"
+    with pytest.raises(ValueError, match="Received: labels='flowers'"):
+        GoogLeNet(weights=None, labels="flowers")
+
+
+def test_other_labels_for_the_same_classes_are_told(heads_file, caplog):
+    GoogLeNet(weights=heads_file[0], labels=list("gfedcba"), input_shape=(64, 64, 3))
+    assert "under the given labels" in caplog.text
+
+
+@pytest.mark.parametrize("tag", ["bvlc", "places205", "places365"])
+def test_a_file_by_its_path_has_what_the_manifest_knows(tag):
+    entry = manifest.entries()[tag]
+    known = pretrained._published({"variant": "paper", "classes": entry.classes})
+    assert (known["mean"], known["labels"]) == (entry.mean, entry.labels)
+
+
+def test_a_damaged_conversion_is_made_anew(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path))
+    path = download.converted_path(manifest.resolve("slim"))
+    path.write_bytes(b"damaged")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        download.DownloadError, match="slim"
+    ):  # it would be converted from the original, which is not here
+        GoogLeNet(weights="slim")
+    assert "slim-7a620c43-v1.safetensors" in caplog.text and not path.exists()

@@ -35,7 +35,7 @@ def test_round_trip(tmp_path):
     path = serialization.write(tmp_path / "model.safetensors", checkpoint(model))
     read = serialization.read(path)
     assert read.spec == {"variant": "paper"}
-    serialization.assign(other, read.tensors)
+    serialization.assign(serialization.model_variables(other), read.tensors)
     for expected, received in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(received, expected)
     assert list(tmp_path.iterdir()) == [path]
@@ -62,7 +62,7 @@ def test_every_difference_is_listed_and_nothing_is_changed():
     del tensors["trunk/bias"]
     tensors["stranger/kernel"] = np.zeros((1, 1), "float32")
     with pytest.raises(ValueError) as caught:
-        serialization.assign(model, tensors)
+        serialization.assign(serialization.model_variables(model), tensors)
     message = str(caught.value)
     assert "missing: trunk/bias (4,)" in message
     assert "unexpected: stranger/kernel (1, 1)" in message
@@ -76,7 +76,7 @@ def test_fresh_and_ignored_layers():
     head = model.get_layer("head").get_weights()
     source = tiny(units=5)
     tensors = tensors_of(source) | {"aux/kernel": np.zeros((1, 1), "float32")}
-    serialization.assign(model, tensors, fresh=["head"], ignored=["aux"])
+    serialization.assign(serialization.model_variables(model), tensors, fresh=["head"], ignored=["aux"])
     np.testing.assert_array_equal(model.get_layer("trunk").kernel.numpy(), source.get_layer("trunk").kernel.numpy())
     np.testing.assert_array_equal(model.get_layer("head").get_weights()[0], head[0])
 
@@ -111,6 +111,30 @@ def test_a_safetensors_file_of_something_else(tmp_path):
         serialization.read(tmp_path / "ints.safetensors")
 
 
+@pytest.mark.parametrize("spec", ["[" * 200_000, "9" * 5000, "[]", "null", "{"])
+def test_a_spec_that_is_no_json_object(tmp_path, spec):
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(2, "float32")}, tmp_path / "odd.safetensors", metadata={"spec": spec})
+    with pytest.raises(CheckpointError, match="odd.safetensors"):
+        serialization.read(tmp_path / "odd.safetensors")
+
+
+def test_numbers_that_numpy_does_not_have(tmp_path):
+    header = json.dumps(
+        {"__metadata__": {"spec": "{}"}, "a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}
+    ).encode()
+    path = tmp_path / "float8.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    with pytest.raises(CheckpointError, match="float8.safetensors"):
+        serialization.read(path)
+
+
+def test_a_negative_variance_is_refused():
+    with pytest.raises(CheckpointError, match="variances of 0 or more; Received: -1.0 in a_bn/moving_variance"):
+        Checkpoint({}, {"a_bn/moving_variance": np.array([1, -1], "float32")})
+
+
 def test_folder_round_trip(tmp_path):
     folder = serialization.write_folder(tmp_path / "mine", checkpoint(), metrics={"top1": 0.9})
     assert serialization.read_config(folder)["metrics"] == {"top1": 0.9}
@@ -130,7 +154,9 @@ def test_a_changed_byte_in_a_folder_is_noticed(tmp_path):
         serialization.read_folder(folder)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "spec": [], "files": {}}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "[" * 100_000, "{}", '{"format": 2}', '{"format": 1, "spec": [], "files": {}}', "\x00"]
+)
 def test_a_bad_config_is_one_clear_error(tmp_path, content):
     folder = serialization.write_folder(tmp_path / "mine", checkpoint())
     (folder / serialization.CONFIG).write_text(content)

@@ -124,6 +124,13 @@ def test_weights_from_the_hub_come_from_one_commit_and_then_from_the_cache(serve
     assert result.returncode == 0, result.stderr[-3000:]
 
 
+def test_a_branch_whose_hub_is_down_comes_from_the_cache_and_the_log_says_so(server, tmp_path):
+    assert load("hf://me/net@v1", tmp_path, server.server_address[1]).returncode == 0
+    result = load("hf://me/net@v1", tmp_path, 9)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert f"The Hub did not answer; hf://me/net@v1 is commit {COMMIT} of the cache." in result.stderr
+
+
 def test_a_repository_that_does_not_exist(server, tmp_path):
     result = load("hf://me/nothing", tmp_path, server.server_address[1])
     assert "ValueError: expected a repository that exists and may be read; Received: 'hf://me/nothing'" in result.stderr
@@ -131,4 +138,4 @@ def test_a_repository_that_does_not_exist(server, tmp_path):
 
 def test_no_server_and_no_cache(tmp_path):
     result = load("hf://me/net", tmp_path, 9)
-    assert "OSError: hf://me/net could not be had from the Hub" in result.stderr
+    assert "OSError: hf://me/net could not be had from the Hub, and is not cached" in result.stderr

@@ -4,6 +4,7 @@ import gzip
 import random
 import struct
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from keras_inception.convert import crc32c as crc32c_module
 from keras_inception.convert import names, sstable, tensorflow_checkpoint
 from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.convert.crc32c import crc32c, masked_crc32c
@@ -104,6 +106,24 @@ def test_what_tensorflow_saves(tmp_path, monkeypatch, version, name):
     }
 
 
+def test_a_first_format_file_with_data_in_its_name(tmp_path):
+    theirs, ours = tensorflow_files.toy_variables()
+    data = tensorflow_files.first_format(theirs)
+    equal(tensorflow_checkpoint.read(write(tmp_path, ("slim.data-2016.ckpt", data))).tensors, ours)
+    packed = tar_gz([("slim.data-2016.ckpt", data), ("training.data-2016", b"")], type=tarfile.SYMTYPE)
+    equal(tensorflow_checkpoint.read(write(tmp_path, ("slim.data-2016.tar.gz", packed))).tensors, ours)
+
+
+def test_a_second_format_prefix_with_data_in_it(tmp_path):
+    theirs, ours = tensorflow_files.toy_variables()
+    entries, data = second_entries(theirs)
+    name = "slim.data-2016"
+    files = (f"{name}.index", table([block(entries)])), (f"{name}.data-00000-of-00001", data)
+    write(tmp_path, *files)
+    for path in (name, *(name for name, _ in files)):
+        equal(tensorflow_checkpoint.read(tmp_path / path).tensors, ours)
+
+
 @pytest.mark.parametrize("form", ["first", "second"])
 def test_our_writer_writes_what_tensorflow_reads(tmp_path, form):
     theirs, ours = tensorflow_files.toy_variables()
@@ -188,7 +208,7 @@ def test_crc32c_by_the_published_examples():
     assert crc32c(b"") == 0
 
 
-@pytest.mark.parametrize("size", [63, 64, 65, 100, 127, 128, 1000, 4095, 4096, 4097, 70001])
+@pytest.mark.parametrize("size", [63, 64, 65, 1000, 2047, 2048, 2049, 2051, 4095, 4096, 4097, 70001])
 def test_crc32c_of_longer_messages(size):
     data = random.Random(size).randbytes(size)
     state = 0xFFFFFFFF
@@ -197,6 +217,27 @@ def test_crc32c_of_longer_messages(size):
         for _ in range(8):
             state = state >> 1 ^ (0x82F63B78 if state & 1 else 0)
     assert crc32c(data) == state ^ 0xFFFFFFFF
+
+
+def test_crc32c_in_chunks(monkeypatch):
+    """A message of many chunks, whatever is left for the last one, has the sum that it has in one piece."""
+    data = random.Random(0).randbytes(40000)
+    message = np.frombuffer(data, np.uint8)
+    for size in (16384, 16385, 16388, 16384 + 2049, 40000):
+        monkeypatch.setattr(crc32c_module, "_CHUNK", 8192)
+        found = crc32c(data[:size])
+        assert found == crc32c_module._by_bytes(0xFFFFFFFF, message[:size]) ^ 0xFFFFFFFF
+        monkeypatch.setattr(crc32c_module, "_CHUNK", 1 << 20)
+        assert found == crc32c(data[:size])
+
+
+def test_crc32c_copies_chunks_and_not_the_message():
+    data = bytes(16 * hostile.MIB)
+    tracemalloc.start()
+    crc32c(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * hostile.MIB
 
 
 def test_keys_over_many_blocks():
@@ -231,6 +272,17 @@ def test_hostile_tables():
     refuse_table(table([block(ENTRIES[::-1])]), "every key once")
     refuse_table(table([block([(b"k" * 2000, b"")])]), "longer one")
     refuse_table(table([block([(b"%05d" % n, b"") for n in range(sstable.MAX_ENTRIES + 1)])]), "entries in the table")
+
+
+def test_many_empty_blocks(monkeypatch):
+    """A block may have no entry, so a limit on the entries alone would let any number of blocks through."""
+    data = table([block([])] * 10)
+    monkeypatch.setattr(sstable, "MAX_ENTRIES", 10)
+    assert list(sstable.entries(memoryview(data))) == []
+    sums = []
+    monkeypatch.setattr(sstable, "masked_crc32c", lambda data: sums.append(len(data)) or masked_crc32c(data))
+    refuse_table(table([block([])] * 1000), "at most 10 blocks in the table")
+    assert len(sums) == 1 + 10  # the index, and as many blocks as there may be
 
 
 @pytest.mark.parametrize(

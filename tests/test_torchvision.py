@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import tracemalloc
 import zipfile
 import zlib
 
@@ -557,6 +558,44 @@ def test_fuzz_the_pickle(tmp_path):
         hostile.check(torchvision.read, data, reference, tmp_path / "hostile.pth")
 
     run()
+
+
+BFLOAT16 = "BFloat16Storage"
+
+
+def bfloat16(values) -> np.ndarray:
+    return (np.asarray(values, np.float32).view("<u4") >> 16).astype("<u2")
+
+
+@pytest.mark.parametrize("shape, strides", [((2, 3), (1, 2)), ((2, 3), (3, 1)), ((3,), (2,)), ((), ())])
+def test_bfloat16_of_any_strides(shape, strides):
+    values = np.array([1.5, -2, 0.25, 3, -0.0, 1e30], np.float32)
+    item = tensor(storage("row", BFLOAT16, 6), 0, shape, strides)
+    file = torch_files.zip_file({"x": item}, {"row": bfloat16(values)})
+    found = torch_file.StateDict(memoryview(file)).array("x")
+    widened = (bfloat16(values).astype("<u4") << 16).view("<f4")
+    wanted = np.lib.stride_tricks.as_strided(widened, shape, [4 * stride for stride in strides])
+    assert isinstance(found, np.ndarray) and found.dtype == np.float32 and found.shape == shape
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("kind, dtype", [("FloatStorage", "<f4"), ("HalfStorage", "<f2"), (BFLOAT16, "<u2")])
+def test_memory_of_one_large_tensor(tmp_path, kind, dtype):
+    """A tensor is copied once, as float32: with the file, at most three times the file."""
+    count = 1 << 22
+    edits = {"aux1__fc1__weight": tensor(storage("large", kind, count), 0, (count // 8, 8), (8, 1))}
+    edits["aux1__fc1__bias"] = tensor(storage("bias", kind, count // 8), 0, (count // 8,), (1,))
+    edits["aux1__fc2__weight"] = tensor(storage("next", kind, count // 8), 0, (1, count // 8), (count // 8, 1))
+    edits["aux1__fc2__bias"] = tensor(storage("row", kind, 1), 0, (1,), (1,))
+    sizes = {"large": count, "bias": count // 8, "next": count // 8, "row": 1}
+    data = edited("zip", **edits, storages={key: np.zeros(size, dtype) for key, size in sizes.items()})
+    path = write(tmp_path, data)
+    tracemalloc.start()
+    tensors = torchvision.read(path).tensors
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert tensors["loss1_fc/kernel"].shape == (8, count // 8)
+    assert peak < 3 * len(data) + 4 * hostile.MIB
 
 
 def test_a_file_is_read_without_copies(tmp_path):

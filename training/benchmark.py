@@ -44,10 +44,13 @@ def _torchvision(threads):
     import torch
 
     torch.set_num_threads(threads)
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    from torchvision.models import googlenet
+    try:
+        from torchvision.models import googlenet
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        from torchvision.models import googlenet
 
     model = googlenet(weights=None, aux_logits=False, init_weights=False).eval()
     return model.to(memory_format=torch.channels_last)

@@ -7,6 +7,7 @@ from keras_inception.convert.archives import tar_gz_members
 from keras_inception.convert.checkpoint import Checkpoint as Checkpoint
 from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
 from keras_inception.convert.protobuf import opened
+from keras_inception.convert.tensorflow_variables import DATA_FILE
 
 # How a file's name ends, and the module that reads it.
 FORMATS = {
@@ -24,10 +25,10 @@ FORMATS = {
 
 
 def reader(path):
-    """The module that reads a weight file, or None; a TensorFlow V2 checkpoint may be named by its prefix alone."""
+    """The module that reads a weight file, or None; a TensorFlow V2 checkpoint has three names: see `read`."""
     path = pathlib.Path(path)
     name = next((module for suffix, module in FORMATS.items() if path.name.lower().endswith(suffix)), None)
-    if name is None and path.with_name(f"{path.name}.index").is_file():
+    if name is None and (DATA_FILE.search(path.name) or path.with_name(f"{path.name}.index").is_file()):
         name = "tensorflow_checkpoint"
     if path.name.lower().endswith((".tar.gz", ".tgz")) and path.is_file() and _holds_caffemodel(path):
         name = "caffe"
@@ -43,8 +44,8 @@ def read(path) -> Checkpoint:
     """Reads a public checkpoint in its original format.
 
     Args:
-        path: a `.caffemodel`, `.pth`, `.onnx`, a TensorFlow checkpoint (V1, V2 by its prefix, or the published
-            `.tar.gz`), or a frozen graph (`.pb`, or the published `.zip`).
+        path: a `.caffemodel`, `.pth`, `.onnx`, a TensorFlow checkpoint (V1, V2 by its prefix, its `.index` or its
+            `.data-00000-of-00001`, or the published `.tar.gz`), or a frozen graph (`.pb`, or the published `.zip`).
 
     Returns:
         A `Checkpoint`.

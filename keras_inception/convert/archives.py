@@ -11,8 +11,12 @@ from keras_inception.convert.checkpoint import CheckpointError
 
 GZIP = b"\x1f\x8b"  # what a gzipped file begins with
 MAX_MEMBERS = 1 << 14
-# Trained weights hardly compress, so a small archive that grows beyond this is no archive of weights.
-_GROWTH, _SLACK = 2, 32 << 20
+MAX_NAME = 1 << 10  # one astral character makes Python take four bytes for each character of a name
+# Trained weights hardly compress (by 8 %), so an archive that grows beyond this is none of weights. The file, what it
+# unpacks to, and the tensors copied out of that are in memory together.
+_GROWTH, _SLACK = 1.25, 8 << 20
+# A deflated stream is at most a thousandth longer than its content, but for a header: nobody writes empty blocks.
+_EMPTY_SLACK = 1 << 17
 
 _END = struct.Struct("<4s4H2LH")  # signature, 4 counts, size and offset of the directory, length of a comment
 _ENTRY = struct.Struct("<4s2x2x2H4x3L3H8xL")  # flags, method, CRC, sizes, 3 lengths, offset of the local header
@@ -29,6 +33,11 @@ def _safe(name: str) -> str:
     return "/".join(part for part in parts if part not in ("", "."))
 
 
+def _is_fork(name: str) -> bool:
+    """If a member only holds what macOS knows about the member of the name without the `._`."""
+    return name.rpartition("/")[2].startswith("._")
+
+
 def _once(name: str, members: dict) -> None:
     if name in members:
         raise CheckpointError(f"expected every member of the archive once; Received: {name[:80]!r} twice")
@@ -39,6 +48,8 @@ def _once(name: str, members: dict) -> None:
 def zip_members(data: memoryview, wanted=lambda name: True, deflated: bool = True) -> dict[str, memoryview]:
     """The members of a zip archive by name, each checked against its CRC; stored ones are views of `data`.
 
+    No member is read before all are known to lie apart, so the work is linear in the size of the archive.
+
     Args:
         data: the archive. Zip64 sizes, which begin at 4 GiB, are not understood.
         wanted: a predicate of names: which members to open.
@@ -48,17 +59,8 @@ def zip_members(data: memoryview, wanted=lambda name: True, deflated: bool = Tru
         CheckpointError: the archive is damaged or encrypted, a name is unsafe or appears twice, members share bytes, or
             the members grow out of proportion.
     """
-    members, spans, room = {}, [], _GROWTH * len(data) + _SLACK
-    for name, (flags, method, crc, packed_size, size, offset) in _zip_directory(data).items():
-        if not wanted(name):
-            continue
-        if flags & 1:
-            raise CheckpointError(f"expected a plain archive; refused: {name[:80]!r} is encrypted")
-        start = _zip_content(data, offset, name)
-        packed = data[start : start + packed_size]
-        if len(packed) != packed_size:
-            raise CheckpointError(f"expected {packed_size} bytes of {name[:80]!r}; Received: {len(packed)} in the file")
-        spans.append((offset, start + packed_size))
+    members, room = {}, _room(data)
+    for name, (packed, method, crc, size) in _zip_contents(data, wanted).items():
         if method == _DEFLATED and deflated:
             content = _inflated(packed, -zlib.MAX_WBITS, min(size, room), name)
             room -= len(content)
@@ -69,10 +71,32 @@ def zip_members(data: memoryview, wanted=lambda name: True, deflated: bool = Tru
         if len(content) != size or zlib.crc32(content) != crc:
             raise CheckpointError(f"expected the bytes of {name[:80]!r} that the CRC-32 vouches for; Received: others")
         members[name] = content
+    return members
+
+
+def _room(data: memoryview) -> int:
+    """What the members of an archive may take when unpacked."""
+    return int(_GROWTH * len(data)) + _SLACK
+
+
+def _zip_contents(data: memoryview, wanted) -> dict[str, tuple]:
+    """The wanted members as the headers describe them: by name, the packed bytes, method, CRC and size."""
+    contents, spans = {}, []
+    for name, (flags, method, crc, packed_size, size, offset) in _zip_directory(data).items():
+        if _is_fork(name) or not wanted(name):
+            continue
+        if flags & 1:
+            raise CheckpointError(f"expected a plain archive; refused: {name[:80]!r} is encrypted")
+        start = _zip_content(data, offset, name)
+        packed = data[start : start + packed_size]
+        if len(packed) != packed_size:
+            raise CheckpointError(f"expected {packed_size} bytes of {name[:80]!r}; Received: {len(packed)} in the file")
+        contents[name] = packed, method, crc, size
+        spans.append((offset, start + packed_size))
     spans.sort()
     if any(end > start for (_, end), (start, _) in zip(spans, spans[1:], strict=False)):
         raise CheckpointError("expected members apart from each other; refused: members that share bytes")
-    return members
+    return contents
 
 
 def _zip_directory(data: memoryview) -> dict[str, tuple]:
@@ -97,6 +121,8 @@ def _zip_directory(data: memoryview) -> dict[str, tuple]:
             raise CheckpointError(f"expected {count} members in the zip directory; Received: fewer")
         magic, *facts, name_size, extra_size, comment_size, local = _ENTRY.unpack_from(data, position)
         position += _ENTRY.size
+        if name_size > MAX_NAME:
+            raise CheckpointError(f"expected member names of at most {MAX_NAME} bytes; Received: {name_size} bytes")
         name = bytes(data[position : position + name_size])
         position += name_size + extra_size + comment_size
         if magic != b"PK\1\2" or position > stop:
@@ -119,7 +145,7 @@ def _zip_content(data: memoryview, offset: int, name: str) -> int:
 
 
 def _inflated(packed: memoryview, wbits: int, limit: int, what: str) -> memoryview:
-    """One deflated stream to its end, refused as soon as it gives more than `limit` bytes."""
+    """One deflated stream to its end, refused as soon as it gives more than `limit` bytes, or next to nothing."""
     engine, content, waiting, position = zlib.decompressobj(wbits), bytearray(), b"", 0
     while not engine.eof:
         if not waiting:
@@ -136,6 +162,8 @@ def _inflated(packed: memoryview, wbits: int, limit: int, what: str) -> memoryvi
         content += piece
         if len(content) > limit:
             raise CheckpointError(f"expected at most {limit} bytes in {what[:80]!r}; refused: it unpacks to more")
+        if position - len(waiting) > 2 * len(content) + _EMPTY_SLACK:
+            raise CheckpointError(f"expected a compressed stream in {what[:80]!r}; refused: one of empty blocks")
     if engine.unused_data or position < len(packed):
         raise CheckpointError(f"expected one compressed stream in {what[:80]!r}; Received: something after its end")
     return memoryview(content).toreadonly()
@@ -144,6 +172,8 @@ def _inflated(packed: memoryview, wbits: int, limit: int, what: str) -> memoryvi
 def tar_gz_members(data: memoryview, wanted=lambda name: True) -> dict[str, memoryview]:
     """The regular files of a gzipped tar archive by name, as views of the unpacked archive.
 
+    What macOS adds about a file, under the file's name with `._` in front, is skipped.
+
     Args:
         data: the archive.
         wanted: a predicate of names. A link under such a name is refused.
@@ -151,7 +181,7 @@ def tar_gz_members(data: memoryview, wanted=lambda name: True) -> dict[str, memo
     Raises:
         CheckpointError: the archive is damaged or unpacks out of proportion, or a name is unsafe or appears twice.
     """
-    tar = _inflated(data, zlib.MAX_WBITS | 16, _GROWTH * len(data) + _SLACK, "the tar archive")
+    tar = _inflated(data, zlib.MAX_WBITS | 16, _room(data), "the tar archive")
     members, position = {}, 0
     while position < len(tar):
         header = tar[position : position + _TAR_BLOCK]
@@ -169,7 +199,7 @@ def tar_gz_members(data: memoryview, wanted=lambda name: True) -> dict[str, memo
         name = _safe(name)
         _once(name, members)
         members[name] = None
-        if not wanted(name):
+        if _is_fork(name) or not wanted(name):
             continue
         if kind not in b"0\0":
             raise CheckpointError(f"expected a regular file; refused: {name[:80]!r} is a link or a device")

@@ -15,9 +15,6 @@ from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 
 # BVLC's `mean_value` of train_val.prototxt, turned into RGB. The pixels are not scaled.
 MEAN = [123.0, 117.0, 104.0]
-# That of the two Places models, as a third-party converter has it: not verified against the mean files that were
-# published with the models (the authority for 365 classes is places365CNN_mean.binaryproto).
-PLACES_MEAN = [116.68, 112.51, 104.05]
 LABELS = {1000: "imagenet", 205: "places205", 365: "places365"}
 
 # Field numbers of caffe.proto: of a layer in either form, (name, blobs).
@@ -184,7 +181,7 @@ def assemble(layers: dict[str, tuple[np.ndarray, np.ndarray]]) -> Checkpoint:
             "variant": "paper",
             "classes": classes,
             "aux_heads": heads == 2,
-            "mean": list(PLACES_MEAN if classes in (205, 365) else MEAN),
+            "mean": list(MEAN),
             "scale": [1.0, 1.0, 1.0],
             "labels": LABELS.get(classes),
             "lrn": None,

@@ -20,7 +20,7 @@ class Checkpoint:
             the first kernel for RGB.
 
     Raises:
-        CheckpointError: an array is not finite.
+        CheckpointError: an array is not finite, or a variance negative.
     """
 
     spec: dict
@@ -33,3 +33,6 @@ class Checkpoint:
         if bad:
             listed = ", ".join(sorted(bad)[:8]) + (f" and {len(bad) - 8} more" if len(bad) > 8 else "")
             raise CheckpointError(f"expected finite weights; Received: NaN or infinity in {listed}")
+        for name, array in self.tensors.items():
+            if name.endswith("/moving_variance") and array.min(initial=0) < 0:
+                raise CheckpointError(f"expected variances of 0 or more; Received: {array.min()} in {name}")

@@ -4,14 +4,18 @@ A CRC is a linear map over GF(2), so a long message can be cut into equal parts 
 NumPy lane each, and put together: sum(A + B) = sum(A followed by as many zero bytes as B has) ^ sum(B).
 """
 
+import functools
+
 import numpy as np
 
 _POLYNOMIAL = np.uint32(0x82F63B78)  # Castagnoli's, bits reversed
 _ONES = 0xFFFFFFFF
 _BITS = np.arange(32, dtype=np.uint32)
+_CHUNK = 1 << 20  # what is copied at a time
+_SHORT = 1 << 11  # up to here a plain loop is faster
 
 
-def _tables() -> tuple[np.ndarray, np.ndarray]:
+def _tables() -> tuple[list[int], np.ndarray]:
     """What 8 and 16 steps make of every value of as many bits."""
     byte = np.arange(256, dtype=np.uint32)
     for _ in range(8):
@@ -19,7 +23,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray]:
     pair = np.arange(1 << 16, dtype=np.uint32)
     for _ in range(2):
         pair = byte[pair & 0xFF] ^ (pair >> 8)
-    return byte, pair
+    return byte.tolist(), pair  # the plain loop wants plain integers
 
 
 _BYTE, _PAIR = _tables()
@@ -27,29 +31,46 @@ _BYTE, _PAIR = _tables()
 
 def crc32c(data) -> int:
     """The CRC-32C of a bytes-like object."""
-    message = np.frombuffer(data, np.uint8)
-    if len(message) < 64:
-        state = _ONES
-        for byte in message.tolist():
-            state = int(_BYTE[(state ^ byte) & 0xFF]) ^ (state >> 8)
-        return state ^ _ONES
-    lanes = 1 << min(12, len(message).bit_length() // 2)
+    message, state = np.frombuffer(data, np.uint8), _ONES
+    for start in range(0, len(message), _CHUNK):
+        chunk = message[start : start + _CHUNK]
+        state = _by_bytes(state, chunk) if len(chunk) <= _SHORT else _by_lanes(state, chunk)
+    return state ^ _ONES
+
+
+def _by_bytes(state: int, message: np.ndarray) -> int:
+    """What a message makes of a state, byte by byte."""
+    for byte in message.tolist():
+        state = _BYTE[(state ^ byte) & 0xFF] ^ (state >> 8)
+    return state
+
+
+def _by_lanes(state: int, message: np.ndarray) -> int:
+    """The same for at least 4 bytes, in equal parts side by side."""
+    lanes = 1 << len(message).bit_length() // 2 + 2
     steps = -(-len(message) // (2 * lanes))
-    # Zeros in front change nothing while the state is zero; its initial ones go into the first bytes instead.
+    # Zeros in front change nothing while the state is zero; the state so far goes into the first bytes instead.
     padded = np.zeros(2 * lanes * steps, np.uint8)
     start = len(padded) - len(message)
     padded[start:] = message
-    padded[start : start + 4] ^= 0xFF
-    state = np.zeros(lanes, np.uint32)
+    padded[start : start + 4] ^= np.frombuffer(state.to_bytes(4, "little"), np.uint8)
+    states = np.zeros(lanes, np.uint32)
     for pairs in np.ascontiguousarray(padded.view("<u2").reshape(lanes, steps).T):
-        state = _PAIR[(state ^ pairs) & 0xFFFF] ^ (state >> 16)
-    past = np.uint32(1) << _BITS  # what the zero bytes of one lane make of each single bit
+        states = _PAIR[(states ^ pairs) & 0xFFFF] ^ (states >> 16)
+    past = _zeros(steps)
+    while len(states) > 1:
+        states = _apply(past, states[0::2]) ^ states[1::2]
+        past = _apply(past, past)
+    return int(states[0])
+
+
+@functools.lru_cache(maxsize=1)  # all chunks of a message but the last have one size
+def _zeros(steps: int) -> np.ndarray:
+    """What `steps` pairs of zero bytes make of each single bit."""
+    past = np.uint32(1) << _BITS
     for _ in range(steps):
         past = _PAIR[past & 0xFFFF] ^ (past >> 16)
-    while len(state) > 1:
-        state = _apply(past, state[0::2]) ^ state[1::2]
-        past = _apply(past, past)
-    return int(state[0]) ^ _ONES
+    return past
 
 
 def _apply(columns: np.ndarray, vectors: np.ndarray) -> np.ndarray:

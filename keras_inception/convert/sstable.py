@@ -31,7 +31,9 @@ def entries(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     _, _, position = _handle(footer, 0)  # the meta index: nothing that we need
     offset, size, _ = _handle(footer, position)
     end, last, count = 0, None, 0
-    for _, handle in _block(table, offset, size):
+    for blocks, (_, handle) in enumerate(_block(table, offset, size), 1):
+        if blocks > MAX_ENTRIES:  # they may all be empty
+            raise CheckpointError(f"expected at most {MAX_ENTRIES} blocks in the table; Received: more")
         offset, size, _ = _handle(handle, 0)
         if offset < end:  # blocks follow each other, so that none is read twice
             raise CheckpointError(f"expected a block after byte {end}; Received: one at {offset}")

@@ -36,7 +36,7 @@ def read(path) -> Checkpoint:
         CheckpointError: the file is damaged, or is not that network.
     """
     path = pathlib.Path(path)
-    prefix = path.with_name(path.name.removesuffix(".index").split(".data-")[0])
+    prefix = path.with_name(tensorflow_variables.DATA_FILE.sub("", path.name.removesuffix(".index")))
     index = prefix.with_name(f"{prefix.name}.index")
     second = path != prefix or not path.is_file() and index.is_file()
     with opened(index if second else path, "a TensorFlow checkpoint") as data:
@@ -72,7 +72,8 @@ def read(path) -> Checkpoint:
 
 def _packed(data: memoryview) -> dict:
     """The variables of the one checkpoint in a tar.gz."""
-    members = tar_gz_members(data, lambda name: name.endswith((".ckpt", ".index")) or ".data-" in name)
+    data_file = tensorflow_variables.DATA_FILE
+    members = tar_gz_members(data, lambda name: name.endswith((".ckpt", ".index")) or data_file.search(name))
     tables = [name for name in members if name.endswith((".ckpt", ".index"))]
     if len(tables) != 1:
         raise CheckpointError(f"expected one .ckpt or .index in the archive; Received: {len(tables)}")

@@ -5,6 +5,7 @@ Reference: `tensorflow/core/protobuf/tensor_bundle.proto` and `tensorflow/core/u
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.convert.crc32c import masked_crc32c
 from keras_inception.convert.protobuf import FIXED32, fields, integer, numbers, submessage, text
 
+DATA_FILE = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")  # how the name of a second format's data file ends
 FLOAT = 1  # DT_FLOAT
 MAX_RANK = 8
 MAX_SHARDS = 64

@@ -6,6 +6,7 @@ of pickles followed by the raw storages.
 
 import io
 import struct
+from collections.abc import Callable
 
 import numpy as np
 
@@ -30,16 +31,23 @@ class StateDict:
         root, self._contents = (_zipped if data[:2] == b"PK" else _legacy)(data)
         self.tensors = _tensors(root)
 
-    def array(self, name: str) -> np.ndarray:
-        """The tensor `name`: a view of the file where its type allows it."""
+    def array(self, name: str, arranged: Callable = lambda array: array) -> np.ndarray:
+        """The tensor `name`: a view of the file where its type allows it.
+
+        Args:
+            name: the tensor's name.
+            arranged: a function of the view that gives its dimensions another order, before anything is copied.
+        """
         tensor = self.tensors[name]
         dtype = np.dtype(STORAGES[tensor.storage.kind])
         strides = tuple(stride * dtype.itemsize for stride in tensor.strides)
         row = np.frombuffer(self._contents[tensor.storage.key], dtype)[tensor.offset :]
         # Tensor has checked that the furthest element lies in the storage.
-        array = np.lib.stride_tricks.as_strided(row, tensor.shape, strides, writeable=False)
+        array = arranged(np.lib.stride_tricks.as_strided(row, tensor.shape, strides, writeable=False))
         if tensor.storage.kind == "torch BFloat16Storage":  # the upper half of a float32
-            return (array.astype("<u4") << 16).view("<f4")
+            halves = np.zeros((*array.shape, 2), "<u2")
+            halves[..., 1] = array
+            return halves.view("<f4")[..., 0]
         return array
 
 

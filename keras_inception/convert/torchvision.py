@@ -39,10 +39,11 @@ def read(path) -> Checkpoint:
             raise CheckpointError("expected a storage for each tensor; refused: tensors that share their numbers")
         tensors = {target: _array(state, name) for name, target in sources.items()}
         check_shapes(tensors)
-        for layer in ("loss1_fc", "loss2_fc"):
-            if f"{layer}/kernel" in tensors:
-                channels = tensors[f"{layer[:5]}_conv/kernel"].shape[-1]
-                tensors[f"{layer}/kernel"] = _hwc_rows(tensors[f"{layer}/kernel"], channels)
+        for name, target in sources.items():
+            if target in ("loss1_fc/kernel", "loss2_fc/kernel"):
+                channels = tensors[f"{target[:5]}_conv/kernel"].shape[-1]
+                side = _side(tensors.pop(target).shape[0], channels)
+                tensors[target] = _array(state, name, (channels, side, side))
         classes = tensors["loss3_classifier/kernel"].shape[-1]
         spec = {
             "architecture": "GoogLeNet",
@@ -72,22 +73,33 @@ def _table() -> dict[str, str]:
     return table
 
 
-def _array(state: StateDict, name: str) -> np.ndarray:
-    """One tensor in Keras' layout."""
-    array = state.array(name)
+def _array(state: StateDict, name: str, flattened: tuple[int, ...] = ()) -> np.ndarray:
+    """One tensor in Keras' layout, copied once.
+
+    Args:
+        state: the file.
+        name: the tensor's name there.
+        flattened: (channels, rows, columns) of the map that a fully connected kernel reads; Keras flattens the
+            channels last.
+    """
+
+    def arranged(array):
+        array = array.reshape(-1, *flattened) if flattened else array
+        order = {4: (2, 3, 1, 0), 2: (1, 0)}.get(array.ndim)  # OIHW to HWIO, (out, in) to (in, out)
+        return array.transpose(order) if order else array
+
+    array = state.array(name, arranged)
     if array.dtype.kind != "f":
         raise CheckpointError(f"expected floating-point numbers in {name}; Received: {array.dtype}")
-    order = {4: (2, 3, 1, 0), 2: (1, 0)}.get(array.ndim)  # OIHW to HWIO, (out, in) to (in, out)
     # A double too large becomes an infinity, which Checkpoint refuses.
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(array.transpose(order) if order else array, np.float32, order="C")
+        array = np.require(array, np.float32, ("C", "W"))
+    return array.reshape(-1, array.shape[-1]) if flattened else array
 
 
-def _hwc_rows(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """The rows of a fully connected kernel from the order (channel, row, column) to (row, column, channel)."""
-    side = round((kernel.shape[0] / channels) ** 0.5)
-    if side * side * channels != kernel.shape[0]:
-        raise CheckpointError(
-            f"expected a square map of {channels} channels before fc1; Received: {kernel.shape[0]} inputs"
-        )
-    return kernel.reshape(channels, side, side, -1).transpose(1, 2, 0, 3).reshape(kernel.shape)
+def _side(inputs: int, channels: int) -> int:
+    """Rows, and columns, of the square map of `channels` that a fully connected kernel flattens."""
+    side = round((inputs / channels) ** 0.5)
+    if side * side * channels != inputs:
+        raise CheckpointError(f"expected a square map of {channels} channels before fc1; Received: {inputs} inputs")
+    return side

@@ -15,6 +15,9 @@ logger = logging.getLogger(__name__)
 TIMEOUT = 20.0
 # Requests to one mirror whose connection breaks after it has sent something; each goes on where the last one ended.
 ATTEMPTS = 5
+# To be raised when a reader or the manifest comes to give something else, so that nobody keeps what was converted
+# before.
+CONVERSION = 1
 # For a file whose size was not published: the largest of them has some 54 MB.
 MAX_BYTES = 1 << 30
 
@@ -55,8 +58,8 @@ def cache_folder(cache_dir=None) -> pathlib.Path:
 
 def converted_path(entry: manifest.Entry, cache_dir=None) -> pathlib.Path:
     """Where the converted weights of an entry are, once `fetch` has been there."""
-    digest = entry.file.digest
-    return cache_folder(cache_dir) / f"{entry.tag}-{'unverified' if digest is None else digest[:8]}.safetensors"
+    digest = "unverified" if entry.file.digest is None else entry.file.digest[:8]
+    return cache_folder(cache_dir) / f"{entry.tag}-{digest}-v{CONVERSION}.safetensors"
 
 
 def fetch(entry: manifest.Entry, convert, *, cache_dir=None, allow_unverified=False) -> pathlib.Path:

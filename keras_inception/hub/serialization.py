@@ -35,11 +35,11 @@ def model_variables(model) -> dict:
     return variables
 
 
-def assign(model, tensors: dict, *, fresh=(), ignored=()) -> None:
+def assign(variables: dict, tensors: dict, *, fresh=(), ignored=()) -> None:
     """Loads every variable once, from the tensor of its name and shape; where anything does not fit, changes nothing.
 
     Args:
-        model: a Keras model of named layers.
+        variables: Keras variables by `layer/variable`, as `model_variables` gives them.
         tensors: arrays by `layer/variable`.
         fresh: layers that keep their initial weights.
         ignored: layers whose tensors may be in `tensors` though the model has no such layer.
@@ -47,7 +47,7 @@ def assign(model, tensors: dict, *, fresh=(), ignored=()) -> None:
     Raises:
         ValueError: tensors are missing, superfluous or of another shape; the message lists them.
     """
-    variables = {name: v for name, v in model_variables(model).items() if name.partition("/")[0] not in fresh}
+    variables = {name: v for name, v in variables.items() if name.partition("/")[0] not in fresh}
     spare = {name for name in tensors if name.partition("/")[0] in {*fresh, *ignored}}
     problems = [f"missing: {name} {tuple(variables[name].shape)}" for name in variables if name not in tensors]
     problems += [
@@ -60,7 +60,7 @@ def assign(model, tensors: dict, *, fresh=(), ignored=()) -> None:
     ]
     if problems:
         shown = "\n  ".join(problems[:12] + ([f"and {len(problems) - 12} more"] if len(problems) > 12 else []))
-        raise ValueError(f"expected the weights of {model.name}; Received weights that differ:\n  {shown}")
+        raise ValueError(f"expected the weights of this network; Received weights that differ:\n  {shown}")
     for name, variable in variables.items():
         variable.assign(tensors[name])
 
@@ -111,7 +111,10 @@ def read(path) -> Checkpoint:
                 raise CheckpointError(f"{path.name}: expected the metadata 'spec'; Received: {sorted(metadata)}")
             spec = json.loads(metadata["spec"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError) as error:
+    except CheckpointError:
+        raise
+    # RecursionError: JSON of a thousand brackets; AttributeError: a number format that NumPy does not have.
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
         raise CheckpointError(
             f"{path.name}: expected a safetensors file of keras_inception; Received: {error}"
         ) from error
@@ -164,9 +167,9 @@ def read_config(folder) -> dict:
             )
         if not isinstance(config["spec"], dict) or not isinstance(config["files"][WEIGHTS]["sha256"], str):
             raise TypeError("spec or files")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: expected a published model's JSON; Received: {type(error).__name__}: {error}"
         ) from error

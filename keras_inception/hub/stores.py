@@ -1,9 +1,12 @@
 """Where published folders live: on the Hugging Face Hub, behind `hf://owner/name[@revision]`."""
 
+import logging
 import pathlib
 import re
 
 from keras_inception.hub.serialization import CONFIG, WEIGHTS
+
+logger = logging.getLogger(__name__)
 
 _REFERENCE = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
@@ -31,7 +34,8 @@ def fetch(reference: str) -> pathlib.Path:
 
     Raises:
         ValueError: the reference is malformed, or the repository, revision or one of the two files does not exist.
-        OSError: the Hub does not answer, and the files are not cached.
+        OSError: the Hub does not answer, and nothing of that name is cached; what is cached is used, and the log says
+            so.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HTTPError, RepositoryNotFoundError, RevisionNotFoundError
@@ -42,13 +46,18 @@ def fetch(reference: str) -> pathlib.Path:
         if revision is None or not re.fullmatch("[0-9a-f]{40}", revision):
             # A branch may move between two files' downloads; a commit does not.
             commit = HfApi().model_info(repository, revision=revision).sha
-        folder = pathlib.Path(snapshot_download(repository, revision=commit, allow_patterns=[CONFIG, WEIGHTS]))
+        folder = snapshot_download(repository, revision=commit, allow_patterns=[CONFIG, WEIGHTS])
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise ValueError(
             f"expected a repository that exists and may be read; Received: {reference!r}: {error}"
         ) from error
     except (HTTPError, OSError) as error:
-        raise OSError(f"{reference} could not be had from the Hub: {error}") from error
+        try:
+            folder = snapshot_download(repository, revision=revision, local_files_only=True)
+        except OSError:
+            raise OSError(f"{reference} could not be had from the Hub, and is not cached: {error}") from error
+        logger.warning("The Hub did not answer; %s is commit %s of the cache.", reference, pathlib.Path(folder).name)
+    folder = pathlib.Path(folder)
     if absent := [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]:
         raise ValueError(
             f"expected {reference!r} to hold {CONFIG} and {WEIGHTS}; Received: no {' and no '.join(absent)}"

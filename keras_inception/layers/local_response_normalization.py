@@ -6,7 +6,7 @@ from keras import ops
 
 # Channels that are summed together. One matrix over all channels, zero but for a band, costs 15 % of the network's
 # forward pass on a CPU, blocks of 16 with their neighbours 9 %; shifted slices, or TensorFlow's own operation, cost
-# more.
+# more (`python -m training.benchmark lrn`).
 _BLOCK = 16
 
 

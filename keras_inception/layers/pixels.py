@@ -35,6 +35,12 @@ class Pixels(keras.layers.Layer):
         self.spec = spec
         self.data_format = keras.config.image_data_format() if data_format is None else data_format
 
+    def build(self, input_shape):
+        axis = -1 if self.data_format == "channels_last" else 1
+        # Broadcasting would let one channel pass for three, to fail further on with a riddle.
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: input_shape[axis]})
+        super().build(input_shape)
+
     def _per_channel(self, values):
         shape = (1, 1, 1, -1) if self.data_format == "channels_last" else (1, -1, 1, 1)
         return ops.convert_to_tensor(np.reshape(np.asarray(values, "float32"), shape))

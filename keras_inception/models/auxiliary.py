@@ -18,6 +18,10 @@ class GoogLeNetWithHeads(keras.Model):
     def _for_every_output(self, y, y_pred):
         if y is None or isinstance(y, dict):
             return y
+        if isinstance(y, (list, tuple)):
+            raise ValueError(
+                f"expected one array of labels, or a dict by {', '.join(y_pred)}; Received: {len(y)} arrays"
+            )
         return {name: y for name in y_pred}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -42,7 +46,7 @@ def auxiliary_losses(loss, *, metrics=None, weight=0.3):
 
     Args:
         loss: the loss of every output, a name or a Keras loss.
-        metrics: metrics of the main output.
+        metrics: metrics of the main output, or a dict of metrics by output.
         weight: the heads' share of the total loss (section 5: "the losses of the auxiliary classifiers were weighted
             by 0.3").
 
@@ -50,10 +54,11 @@ def auxiliary_losses(loss, *, metrics=None, weight=0.3):
         A dict with `loss`, `loss_weights` and `metrics`.
     """
     outputs = ("predictions", *HEADS)
+    metrics = [metrics] if isinstance(metrics, str) else metrics or []
     return {
         "loss": {name: loss for name in outputs},
         "loss_weights": {name: weight if name in HEADS else 1.0 for name in outputs},
-        "metrics": {"predictions": list(metrics or [])},
+        "metrics": metrics if isinstance(metrics, dict) else {"predictions": metrics},
     }
 
 
@@ -75,15 +80,16 @@ def remove_aux_heads(model):
     return keras.Model(model.input, outputs["predictions"], name=model.name)
 
 
-def freeze(model, upto=None):
-    """Freezes the trunk for fine-tuning: its weights no longer train, and its batch normalization keeps its statistics.
+def freeze(model, upto="inception_5b_output"):
+    """Freezes a model from its input up to a layer: those weights no longer train, and batch norm keeps its statistics.
 
-    Compile the model afterwards, as always when `trainable` was changed.
+    By default that is the whole trunk, and what trains are the classifiers, auxiliary ones and your own included.
+    All that `upto` does not depend on is made trainable, so calls may follow each other in any order. Compile the model
+    afterwards, as always when `trainable` was changed.
 
     Args:
-        model: a GoogLeNet.
-        upto: the name of the last layer to freeze, `"inception_4e_output"`; None freezes all but the linear layer of
-            each classifier.
+        model: a GoogLeNet, or a model built upon one.
+        upto: the name of the last layer to freeze, such as `"inception_4e_output"`.
 
     Returns:
         The model.
@@ -91,20 +97,10 @@ def freeze(model, upto=None):
     Raises:
         ValueError: the model has no layer `upto`.
     """
-    names = [layer.name for layer in model.layers]
-    if upto is None:
-        for layer in model.layers:
-            layer.trainable = layer.name.endswith("_classifier")
-        return model
-    if upto not in names:
+    if upto not in {layer.name for layer in model.layers}:
         raise ValueError(f"expected the name of a layer, such as 'inception_4e_output'; Received: upto={upto!r}")
-    frozen = {upto}
-    for layer in reversed(
-        model.layers
-    ):  # layers stand in topological order, but two heads and four branches run side by side
-        if layer.name in frozen:
-            for node in layer._inbound_nodes:
-                frozen |= {tensor._keras_history.operation.name for tensor in node.input_tensors}
+    frozen = {layer.name for layer in keras.Model(model.input, model.get_layer(upto).output).layers}
+    model.trainable = True
     for layer in model.layers:
         layer.trainable = layer.name not in frozen
     return model

@@ -1,5 +1,6 @@
 """GoogLeNet: Table 1 of the paper as data, and the builder that walks it for any of the variants."""
 
+import dataclasses
 from typing import NamedTuple
 
 import keras
@@ -106,9 +107,11 @@ def _modules(x, spec: GoogLeNetSpec):
     return x, outputs
 
 
-def _classifier(x, classes, activation, *, layer, output):
+def _classifier(x, spec: GoogLeNetSpec, activation, *, layer, output):
     """The linear layer, and its activation as a layer of its own, in float32 under mixed precision."""
-    x = keras.layers.Dense(classes, name=layer)(x)
+    style = VARIANTS[spec.variant].style
+    initializer = "glorot_uniform" if style.batch_norm else style.kernel_initializer
+    x = keras.layers.Dense(spec.classes, kernel_initializer=initializer, name=layer)(x)
     return keras.layers.Activation(activation or "linear", dtype="float32", name=output)(x)
 
 
@@ -129,14 +132,13 @@ def _auxiliary_head(x, spec: GoogLeNetSpec, activation, *, loss: str, output: st
     )(x)
     x = keras.layers.ReLU(name=f"{loss}_relu_fc")(x)
     x = keras.layers.Dropout(0.7, name=f"{loss}_drop_fc")(x)
-    return _classifier(x, spec.classes, activation, layer=f"{loss}_classifier", output=output)
+    return _classifier(x, spec, activation, layer=f"{loss}_classifier", output=output)
 
 
 def _input(spec: GoogLeNetSpec, input_tensor, input_shape):
     """The input tensor: the one given, or a new one of the given or the default shape."""
-    channels_last = channel_axis() == -1
     if input_tensor is not None:
-        if not keras.backend.is_keras_tensor(input_tensor):
+        if not keras.backend.is_keras_tensor(input_tensor) or len(input_tensor.shape) != 4:
             raise ValueError(
                 f"expected input_tensor to be the output of keras.Input or of a layer; Received: {type(input_tensor)}"
             )
@@ -145,26 +147,36 @@ def _input(spec: GoogLeNetSpec, input_tensor, input_shape):
             raise ValueError(f"expected input_shape to be that of input_tensor, {own}; Received: {input_shape}")
         return input_tensor
     if input_shape is None:
-        size = (spec.input_size, spec.input_size)
-        input_shape = (*size, 3) if channels_last else (3, *size)
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"expected input_shape to be three numbers, without the batch; Received: input_shape={input_shape}"
-        )
+        input_shape = (*spec.height_width, 3) if channel_axis() == -1 else (3, *spec.height_width)
     return keras.Input(tuple(input_shape), name="pixels_input")
 
 
-def _check_size(x, spec: GoogLeNetSpec):
-    sizes = spatial_shape(x)
+def check_options(spec: GoogLeNetSpec, *, include_top, input_shape, pooling) -> None:
+    """Raises ValueError for what is wrong whatever the weights are, so that nothing is downloaded before it is said."""
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"expected pooling to be None, 'avg' or 'max'; Received: pooling={pooling!r}")
+    if spec.aux_heads and not include_top:
+        raise ValueError(
+            "expected aux_heads=False with include_top=False: heads are classifiers; Received: aux_heads=True"
+        )
+    if input_shape is not None:
+        if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+            raise ValueError(f"expected input_shape to be three numbers, without the batch; Received: {input_shape}")
+        _check_size(tuple(input_shape), spec)
+
+
+def _check_size(shape: tuple, spec: GoogLeNetSpec) -> None:
+    channels_last = channel_axis() == -1
+    sizes, channels = (shape[:2], shape[2]) if channels_last else (shape[1:], shape[0])
     if any(n is not None and n < MIN_SIZE for n in sizes):
-        raise ValueError(f"expected height and width of {MIN_SIZE} or more; Received: input_shape={tuple(x.shape[1:])}")
+        raise ValueError(f"expected height and width of {MIN_SIZE} or more; Received: input_shape={shape}")
     if spec.aux_heads and None in sizes:
         raise ValueError(
             "expected a known height and width with aux_heads=True, for the heads' linear layers depend on them; "
-            f"Received: input_shape={tuple(x.shape[1:])}"
+            f"Received: input_shape={shape}"
         )
-    if x.shape[channel_axis()] is None:
-        raise ValueError(f"expected a known number of channels; Received: input_shape={tuple(x.shape[1:])}")
+    if channels is None:
+        raise ValueError(f"expected a known number of channels; Received: input_shape={shape}")
 
 
 def _pixels(spec: GoogLeNetSpec, channels: int, include_preprocessing: bool):
@@ -189,14 +201,12 @@ def build_googlenet(
     name="googlenet",
 ) -> keras.Model:
     """Builds the network of a spec with fresh weights; `keras_inception.GoogLeNet` explains the arguments."""
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"expected pooling to be None, 'avg' or 'max'; Received: pooling={pooling!r}")
-    if spec.aux_heads and not include_top:
-        raise ValueError(
-            "expected aux_heads=False with include_top=False: the heads are classifiers; Received: aux_heads=True"
-        )
+    check_options(spec, include_top=include_top, input_shape=input_shape, pooling=pooling)
     pixels = _input(spec, input_tensor, input_shape)
-    _check_size(pixels, spec)
+    _check_size(pixels.shape[1:], spec)
+    if None not in spatial_shape(pixels):
+        height, width = spatial_shape(pixels)
+        spec = dataclasses.replace(spec, input_size=height if height == width else (height, width))
     x = _pixels(spec, pixels.shape[channel_axis()], include_preprocessing)(pixels)  # 224 x 224 x 3
     x = _stem(x, spec)
     x, modules = _modules(x, spec)  # 7 x 7 x 1024
@@ -206,7 +216,7 @@ def build_googlenet(
         x = keras.layers.GlobalAveragePooling2D(name="pool5_7x7_s1")(x)  # 1024
         rate = VARIANTS[spec.variant].dropout if dropout is None else dropout
         x = keras.layers.Dropout(rate, name="pool5_drop_7x7_s1")(x)
-        x = _classifier(x, spec.classes, classifier_activation, layer="loss3_classifier", output="predictions")  # 1000
+        x = _classifier(x, spec, classifier_activation, layer="loss3_classifier", output="predictions")  # 1000
     elif pooling == "avg":
         x = keras.layers.GlobalAveragePooling2D(name="pool5_7x7_s1")(x)
     elif pooling == "max":

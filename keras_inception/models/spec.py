@@ -1,8 +1,11 @@
 """Which GoogLeNet it is: the published variants as data, and the spec that is stored with every set of weights."""
 
+import contextlib
 import dataclasses
+import math
+import operator
 
-from keras_inception.layers.inception import ConvStyle, InceptionWidths
+from keras_inception.layers.inception import BATCH_NORM_STYLE, PAPER_STYLE, ConvStyle, InceptionWidths
 
 _SCALE = 1 / 127.5
 
@@ -26,7 +29,7 @@ class Variant:
         widths: modules whose filter counts are not Table 1's.
     """
 
-    style: ConvStyle = ConvStyle()
+    style: ConvStyle = PAPER_STYLE
     lrn: tuple[dict, dict] | None = None
     large_kernel: int = 5
     last_pool: int = 3
@@ -41,19 +44,18 @@ class Variant:
 
 # bvlc_googlenet's local_size 5, alpha 1e-4, beta 0.75, k 1, in TensorFlow's convention.
 _CAFFE_LRN = {"depth_radius": 2, "bias": 1.0, "alpha": 2e-5, "beta": 0.75}
-_BATCH_NORM = ConvStyle(batch_norm=True, kernel_initializer="he_normal")
 
 VARIANTS = {
     "paper": Variant(lrn=(_CAFFE_LRN, _CAFFE_LRN), mean=(123.0, 117.0, 104.0), scale=(1.0, 1.0, 1.0)),
-    "batch_norm": Variant(style=_BATCH_NORM),
+    "batch_norm": Variant(style=BATCH_NORM_STYLE),
     "slim": Variant(
-        style=dataclasses.replace(_BATCH_NORM, scale=False),
+        style=dataclasses.replace(BATCH_NORM_STYLE, scale=False),
         large_kernel=3,
         last_pool=2,
         padding="same",
         dropout=0.2,
     ),
-    "torchvision": Variant(style=_BATCH_NORM, large_kernel=3, last_pool=2, dropout=0.2, head_pool="adaptive"),
+    "torchvision": Variant(style=BATCH_NORM_STYLE, large_kernel=3, last_pool=2, dropout=0.2, head_pool="adaptive"),
     "inception5h": Variant(
         # Two ports of the graph disagree about these numbers; the graph's own are in the spec of its converted weights.
         lrn=({"depth_radius": 5, "bias": 2.0, "alpha": 1e-4, "beta": 0.5},) * 2,
@@ -69,6 +71,26 @@ VARIANTS = {
     ),
 }
 STEMS = {"imagenet": 224, "small": 32}  # the stem and its default input size
+
+
+def _expect(condition, what: str, **received) -> None:
+    if not condition:
+        ((name, value),) = received.items()
+        raise ValueError(f"expected {name} to be {what}; Received: {name}={value!r:.200}")
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_lrn(constants) -> bool:
+    return (
+        isinstance(constants, dict) and set(constants) == set(_CAFFE_LRN) and all(map(_is_number, constants.values()))
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +118,7 @@ class GoogLeNetSpec:
         stem: `"imagenet"`, or `"small"` for images of about 32 x 32: conv1 is 3x3/1 and the first pooling is left out.
         classes: outputs of the classifier; None for the variant's.
         aux_heads: whether the auxiliary classifiers on 4a and 4d are there.
-        input_size: height and width that the weights were made for; None for the stem's, 224 or 32.
+        input_size: height and width that the weights were made for, one number or two; None for the stem's, 224 or 32.
         mean: of the pixels, per channel RGB; None for the variant's.
         scale: factor after the mean, per channel; None for the variant's.
         lrn: constants of the two normalizations, in TensorFlow's convention; None for the variant's.
@@ -105,26 +127,29 @@ class GoogLeNetSpec:
         source: where the weights came from, or None.
 
     Raises:
-        ValueError: an unknown variant or stem.
+        ValueError: a field is not what it should be.
     """
 
     variant: str = "paper"
     stem: str = "imagenet"
     classes: int | None = None
     aux_heads: bool = False
-    input_size: int | None = None
+    input_size: int | tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     scale: tuple[float, ...] | None = None
-    lrn: tuple[dict, dict] | None = None
+    lrn: tuple[dict, dict] | None = dataclasses.field(default=None, hash=False)
     labels: str | tuple[str, ...] | None = None
-    preprocessing: dict | None = None
+    preprocessing: dict | None = dataclasses.field(default=None, hash=False)
     source: str | None = None
 
     def __post_init__(self):
-        if self.variant not in VARIANTS:
-            raise ValueError(f"expected a variant of {', '.join(VARIANTS)}; Received: variant={self.variant!r}")
-        if self.stem not in STEMS:
-            raise ValueError(f"expected a stem of {', '.join(STEMS)}; Received: stem={self.stem!r}")
+        # A spec may come from a stranger's file, so nothing is taken for what it should be.
+        _expect(
+            isinstance(self.variant, str) and self.variant in VARIANTS,
+            f"one of {', '.join(VARIANTS)}",
+            variant=self.variant,
+        )
+        _expect(isinstance(self.stem, str) and self.stem in STEMS, f"one of {', '.join(STEMS)}", stem=self.stem)
         variant = VARIANTS[self.variant]
         defaults = {
             "classes": variant.classes,
@@ -136,11 +161,39 @@ class GoogLeNetSpec:
         for field, default in defaults.items():
             if getattr(self, field) is None:
                 object.__setattr__(self, field, default)
-        for field in ("mean", "scale", "lrn", "labels"):
+        if not isinstance(self.classes, bool):
+            with contextlib.suppress(TypeError):
+                object.__setattr__(self, "classes", operator.index(self.classes))  # NumPy's integers too
+        for field in ("input_size", "mean", "scale", "lrn", "labels"):
             if isinstance(getattr(self, field), list):
                 object.__setattr__(self, field, tuple(getattr(self, field)))
-        if isinstance(self.classes, bool) or not isinstance(self.classes, int) or self.classes < 1:
-            raise ValueError(f"expected classes to be a positive integer; Received: classes={self.classes!r}")
+        _expect(_is_count(self.classes), "a positive integer", classes=self.classes)
+        sides = self.input_size if isinstance(self.input_size, tuple) else (self.input_size,) * 2
+        _expect(
+            len(sides) == 2 and all(map(_is_count, sides)), "one or two positive integers", input_size=self.input_size
+        )
+        _expect(isinstance(self.aux_heads, bool), "true or false", aux_heads=self.aux_heads)
+        for field in ("mean", "scale"):
+            values = getattr(self, field)
+            numbers = isinstance(values, tuple) and len(values) == 3 and all(_is_number(value) for value in values)
+            _expect(numbers, "three numbers, R, G and B", **{field: values})
+        constants = isinstance(self.lrn, tuple) and len(self.lrn) == 2 and all(_is_lrn(layer) for layer in self.lrn)
+        _expect(self.lrn is None or constants, f"two sets of {', '.join(_CAFFE_LRN)}", lrn=self.lrn)
+        names = isinstance(self.labels, tuple) and all(isinstance(label, str) for label in self.labels)
+        _expect(self.labels is None or isinstance(self.labels, str) or names, "a name or names", labels=self.labels)
+        if names:
+            _expect(len(self.labels) == self.classes, f"{self.classes} labels, one per class", count=len(self.labels))
+        _expect(
+            self.preprocessing is None or isinstance(self.preprocessing, dict),
+            "an object",
+            preprocessing=self.preprocessing,
+        )
+        _expect(self.source is None or isinstance(self.source, str), "a text", source=self.source)
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """The input size as a pair."""
+        return self.input_size if isinstance(self.input_size, tuple) else (self.input_size, self.input_size)
 
     def to_dict(self) -> dict:
         """The spec as JSON data, with the architecture's name."""
@@ -159,5 +212,5 @@ class GoogLeNetSpec:
             raise ValueError(f"expected the architecture GoogLeNet; Received: architecture={architecture!r}")
         fields = [field.name for field in dataclasses.fields(cls)]
         if unknown := sorted(set(data) - set(fields)):
-            raise ValueError(f"expected fields of {', '.join(fields)}; Received: {', '.join(unknown)}")
+            raise ValueError(f"expected fields of {', '.join(fields)}; Received: {', '.join(unknown):.200}")
         return cls(**data)
