@@ -201,7 +201,8 @@ def model_spec(model) -> GoogLeNetSpec:
         raise ValueError(
             f"expected a model that was built by keras_inception; Received: {model.name}, without its pixel layer"
         )
-    heads = isinstance(model.output, dict) and set(HEADS) <= set(model.output)
+    output = getattr(model, "output", None)  # a Sequential of models has none of its own
+    heads = isinstance(output, dict) and set(HEADS) <= set(output)
     return dataclasses.replace(GoogLeNetSpec.from_dict(pixels.spec), aux_heads=heads)
 
 

@@ -100,6 +100,7 @@ def toy_variables(classes: int = 3) -> tuple[dict[str, np.ndarray], dict[str, np
             parts.update({f"BatchNorm/{part}": (part, (2,)) for part in ("beta", "moving_mean", "moving_variance")})
         for part, (variable, shape) in parts.items():
             array = random.normal(size=shape).astype(np.float32)
+            array = abs(array) if variable == "moving_variance" else array
             theirs[f"{row.slim}/{part}"] = array
             layer = f"{row.layer}_bn" if part.startswith("BatchNorm") else row.layer
             ours[f"{layer}/{variable}"] = array[0, 0] if layer == "loss3_classifier" and variable == "kernel" else array

@@ -303,7 +303,8 @@ def patched(place: int, form: str, value: int) -> bytes:
         (patched(SECOND + 20, "<L", 3), "cut off"),
         (patched(SECOND + 24, "<L", 3), "refused: it unpacks to more"),
         (patched(SECOND + 24, "<L", 1 << 31), "that the CRC-32 vouches for"),
-        (patched(SECOND + 28, "<H", 0xFFFF), "other bytes"),
+        (patched(SECOND + 28, "<H", 1000), "other bytes"),
+        (patched(SECOND + 28, "<H", 0xFFFF), "names of at most"),
         (patched(SECOND + 42, "<L", 1), "expected the header of 'b.pb'"),
         (patched(SECOND + 42, "<L", 0xFFFFFFFF), "expected the header of 'b.pb'"),
         (

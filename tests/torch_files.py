@@ -189,7 +189,8 @@ def toy_tensors(heads: bool = True, classes: int = 3, seed: int = 0) -> dict[str
         else:
             shape = (2, 3, 3, 2) if layer == "conv1_7x7_s2" else (1, 1, 2, 2)
             for variable in ("gamma", "beta", "moving_mean", "moving_variance"):
-                tensors[f"{layer}_bn/{variable}"] = random.normal(size=2)
+                values = random.normal(size=2)
+                tensors[f"{layer}_bn/{variable}"] = abs(values) if variable == "moving_variance" else values
         tensors[f"{layer}/kernel"] = random.normal(size=shape)
     return {name: array.astype(np.float32) for name, array in tensors.items()}
 

@@ -87,7 +87,7 @@ def _zip_contents(data: memoryview, wanted) -> dict[str, tuple]:
             continue
         if flags & 1:
             raise CheckpointError(f"expected a plain archive; refused: {name[:80]!r} is encrypted")
-        start = _zip_content(data, offset, name)
+        start = _zip_content_start(data, offset, name)
         packed = data[start : start + packed_size]
         if len(packed) != packed_size:
             raise CheckpointError(f"expected {packed_size} bytes of {name[:80]!r}; Received: {len(packed)} in the file")
@@ -135,7 +135,7 @@ def _zip_directory(data: memoryview) -> dict[str, tuple]:
     return directory
 
 
-def _zip_content(data: memoryview, offset: int, name: str) -> int:
+def _zip_content_start(data: memoryview, offset: int, name: str) -> int:
     """Where the content of a member begins: its local header has lengths of its own."""
     if offset + _LOCAL.size <= len(data):
         magic, name_size, extra_size = _LOCAL.unpack_from(data, offset)
