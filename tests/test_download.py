@@ -182,7 +182,7 @@ def leftovers(cache):
 def test_download_then_no_request_ever_again(server, cache, monkeypatch):
     entry = entry_of(server, "good")
     path = fetch(entry, convert)
-    assert path == cache / f"toy-{SHA256[:8]}.safetensors" == download.converted_path(entry)
+    assert path == cache / f"toy-{SHA256[:8]}-v1.safetensors" == download.converted_path(entry)
     assert path.read_bytes() == b"converted " + BODY
     assert (cache / "weights.bin").read_bytes() == BODY
     assert leftovers(cache) == []
@@ -266,7 +266,7 @@ def test_other_checksums(server, cache, algorithm):
     digest = hashlib.new(algorithm.removesuffix("-prefix"), BODY).hexdigest()
     digest = digest[:8] if algorithm == "sha256-prefix" else digest
     assert fetch(entry_of(server, "good", checksum=f"{algorithm}:{digest}"), convert).name == (
-        f"toy-{digest[:8]}.safetensors"
+        f"toy-{digest[:8]}-v1.safetensors"
     )
     with pytest.raises(DownloadError, match="Received: sha"):
         fetch(entry_of(server, "wrong", checksum=f"{algorithm}:{digest}"), never, cache_dir=cache / "other")
@@ -296,7 +296,7 @@ def test_unverified_is_refused(server, cache, caplog):
     assert server.requests == [] and not cache.exists()
     with caplog.at_level(logging.WARNING):
         path = fetch(entry, convert, allow_unverified=True)
-    assert path.name == "toy-unverified.safetensors"
+    assert path.name == "toy-unverified-v1.safetensors"
     assert f"sha256:{SHA256}" in caplog.text
     with pytest.raises(ChecksumError, match=f"the file in the cache has sha256:{SHA256}"):
         fetch(entry, never)
