@@ -56,3 +56,7 @@ def test_example(block, cache, workplace, monkeypatch, capsys):
         assert names["model"].output_shape == (None, 2)
     else:
         assert len(capsys.readouterr().out.splitlines()) >= 2
+
+
+def test_no_placeholder_is_left():
+    assert not re.findall(r"[A-Z0-9]+_SECTION", (REPOSITORY / "README.md").read_text())

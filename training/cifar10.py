@@ -209,12 +209,15 @@ The test images were also classified every fourth epoch, for the log; nothing wa
 
 ## How it was made
 
-`python -m training.cifar10 --data-dir DATASETS --work-dir RUN`, {len(recipe.sizes)} epochs ({epochs}) on two cores of a
-shared x86-64 server without a GPU, in {seconds / 60:.0f} minutes; `log.csv` is its log. The data were TFDS's `cifar10`
-3.0.2, its images re-encoded as JPEG of quality 75. SGD with Nesterov momentum {recipe.momentum}, batch
-{recipe.batch_size}, one cycle to learning rate {recipe.learning_rate} and back to zero, weight decay
-{recipe.weight_decay} of the kernels, label smoothing {recipe.label_smoothing}, mirrored and shifted by up to
-{recipe.shift} pixels, {recipe.policy}, seed {recipe.seed}. Auxiliary classifiers were not used.
+`python -m training.cifar10 --data-dir DATASETS --work-dir RUN`, in {seconds / 60:.0f} minutes on two cores of a shared
+x86-64 server without a GPU; `log.csv` is its log.
+
+* {len(recipe.sizes)} epochs: {epochs}
+* TFDS's `cifar10` 3.0.2, its images re-encoded as JPEG of quality 75
+* SGD with Nesterov momentum {recipe.momentum}, batch {recipe.batch_size}, one cycle to learning rate {recipe.learning_rate} and back to zero
+* weight decay {recipe.weight_decay} of the kernels, label smoothing {recipe.label_smoothing}
+* mirrored, and shifted by up to {recipe.shift} pixels
+* {recipe.policy}, seed {recipe.seed}; auxiliary classifiers were not used
 
 ## Limits
 

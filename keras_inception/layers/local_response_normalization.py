@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-# Channels that are summed together. One matrix over all channels, zero but for a band, costs 15 % of the network's
-# forward pass on a CPU, blocks of 16 with their neighbours 9 %; shifted slices, or TensorFlow's own operation, cost
-# more (`python -m training.benchmark lrn`).
+# Channels that are summed together. One matrix over all channels, zero but for a band, costs 15 to 18 % of the
+# network's forward pass on a CPU, blocks of 16 with their neighbours 9 to 12 %; TensorFlow's own operation costs 19 %
+# (`python -m training.benchmark lrn`).
 _BLOCK = 16
 
 
