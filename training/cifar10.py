@@ -214,7 +214,8 @@ x86-64 server without a GPU; `log.csv` is its log.
 
 * {len(recipe.sizes)} epochs: {epochs}
 * TFDS's `cifar10` 3.0.2, its images re-encoded as JPEG of quality 75
-* SGD with Nesterov momentum {recipe.momentum}, batch {recipe.batch_size}, one cycle to learning rate {recipe.learning_rate} and back to zero
+* SGD with Nesterov momentum {recipe.momentum}, batch {recipe.batch_size}
+* one cycle: the learning rate goes up to {recipe.learning_rate} and back to zero
 * weight decay {recipe.weight_decay} of the kernels, label smoothing {recipe.label_smoothing}
 * mirrored, and shifted by up to {recipe.shift} pixels
 * {recipe.policy}, seed {recipe.seed}; auxiliary classifiers were not used
