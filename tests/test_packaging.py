@@ -77,6 +77,7 @@ def test_installed_wheel(clone, from_clone, tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "keras_inception/weights/cifar10/model.safetensors" in names
+    assert "keras_inception_cli.py" in names and not any(name.startswith("weights") for name in names)
     assert "keras_inception/hub/manifest.json" in names and "keras_inception/data/labels/imagenet.txt" in names
     assert not any(name.startswith(("tests/", "training/")) for name in names)
     assert wheel.stat().st_size < 16 << 20
@@ -89,5 +90,5 @@ def test_editable_install(clone, from_clone, tmp_path):
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--ignore-installed", "--prefix", tmp_path)
     pip("install", *options, "--editable", clone)
     (site_packages,) = tmp_path.glob("lib*/python*/site-packages")
-    assert not (site_packages / "keras_inception").exists()
+    assert not list(site_packages.glob("keras_inception/**/*")) + list(site_packages.glob("keras_inception_cli*"))
     check(load(tmp_path, site_packages), clone / "keras_inception", clone / "weights" / "cifar10", from_clone)

@@ -42,11 +42,11 @@ def fetch(reference: str) -> pathlib.Path:
 
     repository, revision = parse(reference)
     try:
-        commit = revision
         if revision is None or not re.fullmatch("[0-9a-f]{40}", revision):
-            # A branch may move between two files' downloads; a commit does not.
-            commit = HfApi().model_info(repository, revision=revision).sha
-        folder = snapshot_download(repository, revision=commit, allow_patterns=[CONFIG, WEIGHTS])
+            # Where the Hub is down, the next call would take what is cached without a word; this one raises.
+            HfApi().model_info(repository, revision=revision)
+        # It looks the revision's commit up once, and takes every file from that commit.
+        folder = snapshot_download(repository, revision=revision, allow_patterns=[CONFIG, WEIGHTS])
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise ValueError(
             f"expected a repository that exists and may be read; Received: {reference!r}: {error}"
