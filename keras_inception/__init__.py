@@ -1,5 +1,6 @@
 """GoogLeNet ("Going deeper with convolutions") for Keras 3, with its public pretrained weights."""
 
+from keras_inception.checkpoints import model_spec as model_spec
 from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
 from keras_inception.features import features as features
 from keras_inception.labels import decode_predictions as decode_predictions
@@ -15,4 +16,3 @@ from keras_inception.models.spec import GoogLeNetSpec as GoogLeNetSpec
 from keras_inception.preprocessing import Preprocessing as Preprocessing
 from keras_inception.preprocessing import preprocess_input as preprocess_input
 from keras_inception.pretrained import GoogLeNet as GoogLeNet
-from keras_inception.pretrained import model_spec as model_spec

@@ -20,10 +20,12 @@ ALLOWED = {
     "features": {"convert", "layers"},  # the table of names
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,
-    "pretrained": {"models", "convert", "hub", *BOTTOM},
+    "checkpoints": {"models", "convert", "hub", *BOTTOM},
+    "pretrained": {"checkpoints", "models", "convert", "hub", *BOTTOM},
+    "cli": {path.name.removesuffix(".py") for path in PACKAGE.iterdir()},
 }
 # What may be imported on top of a module; everything else inside the function that uses it.
-REQUIRED = {"keras", "numpy", "PIL", "safetensors", "huggingface_hub"}
+REQUIRED = {"keras", "numpy", "PIL", "safetensors", "huggingface_hub", "keras_inception_cli"}
 
 
 def imports(path, *, top_level_only):

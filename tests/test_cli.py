@@ -18,9 +18,9 @@ from PIL import Image
 
 import keras_inception
 import keras_inception_cli as cli
-from keras_inception import pretrained
+from keras_inception import checkpoints, pretrained
 from keras_inception.convert.checkpoint import Checkpoint
-from keras_inception.hub import download, serialization
+from keras_inception.hub import download, manifest, serialization
 
 CLI = pathlib.Path(cli.__file__)
 
@@ -29,7 +29,7 @@ CLI = pathlib.Path(cli.__file__)
 def weights(tmp_path_factory):
     """A model of random weights that calls itself a CIFAR-10 classifier."""
     model = keras_inception.GoogLeNet(weights=None, stem="small", classes=10)
-    checkpoint = pretrained.to_checkpoint(model)
+    checkpoint = checkpoints.to_checkpoint(model)
     spec = {**checkpoint.spec, "labels": "cifar10", "preprocessing": {"size": 32, "resize_to": 32}}
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     return str(serialization.write(path, Checkpoint(spec, checkpoint.tensors)))
@@ -43,7 +43,7 @@ load_once = functools.cache(keras_inception.GoogLeNet)
 def photos(tmp_path, monkeypatch):
     """Two photos and a broken one, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(keras_inception, "GoogLeNet", load_once)
+    monkeypatch.setattr("keras_inception.cli.classify.GoogLeNet", load_once)
     monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     (tmp_path / "album").mkdir()
@@ -115,10 +115,10 @@ def test_picture(photos, weights, capsys):
 
 
 def test_many_photos_make_a_page_of_the_first(photos, weights, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "MAX_CARDS", 1)
+    monkeypatch.setattr("keras_inception.cli.classify.MAX_CARDS", 1)
     pages = []
     monkeypatch.setattr(
-        "keras_inception.contact_sheet.contact_sheet", lambda *args: pages.append(args) or Image.new("L", (1, 1))
+        "keras_inception.cli.classify.contact_sheet", lambda *args: pages.append(args) or Image.new("L", (1, 1))
     )
     run(capsys, "classify", "a.jpg", "album/b.png", "--weights", weights, "--picture", "page.png", "--top", 2)
     ((cards, title, subtitle),) = pages
@@ -139,7 +139,7 @@ def test_scores_that_are_no_numbers(photos, weights, capsys, monkeypatch):
     def broken(batch):
         return np.full((len(batch), 10), [np.nan] * 9 + [np.inf])
 
-    monkeypatch.setattr(keras_inception.GoogLeNet(weights=weights, allow_unverified=False), "predict_on_batch", broken)
+    monkeypatch.setattr(load_once(weights=weights, allow_unverified=False), "predict_on_batch", broken)
     argv = ("classify", "a.jpg", "--weights", weights, "--top", 10)
     code, out, err = run(capsys, *argv, "--json", "--picture", "page.png")
     assert (code, err) == (0, "") and os.path.exists("page.png")
@@ -215,7 +215,7 @@ def test_public_weights_that_cannot_be_had_point_at_the_embedded(photos, capsys,
         raise download.DownloadError("could not download the weights 'bvlc'\n  http://mirror: dead")
 
     monkeypatch.setattr(pretrained, "load_checkpoint", refuse)
-    monkeypatch.setattr(pretrained, "embedded", lambda: {"cifar10": pathlib.Path("weights/cifar10")})
+    monkeypatch.setattr(checkpoints, "embedded", lambda: {"cifar10": pathlib.Path("weights/cifar10")})
     code, _, err = run(capsys, "classify", "a.jpg")
     expected = "could not download the weights 'bvlc'; what needs no download is --weights cifar10"
     assert (code, err) == (1, f"keras-inception: {expected}\n")
@@ -237,7 +237,7 @@ def embedded(weights, tmp_path, monkeypatch):
     """The tiny model as weights that come with the package."""
     folder = tmp_path / "weights" / "tiny"
     serialization.write_folder(folder, serialization.read(weights), metrics={"accuracy": 0.915, "top5": 99.5})
-    monkeypatch.setattr(pretrained, "embedded", lambda: {"tiny": folder})
+    monkeypatch.setattr(checkpoints, "embedded", lambda: {"tiny": folder})
     monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
     return folder
 
@@ -250,7 +250,7 @@ def test_list(embedded, capsys, tmp_path):
     by_tag = {row.split()[0]: row.split()[1:] for row in rows}
     assert by_tag["tiny"] == ["paper", "10", "23.9", "MB", "91.5", "99.5", "embedded"]
     assert by_tag["bvlc"] == ["paper", "1000", "53.5", "MB", "68.7", "88.9", "-"]
-    converted = download.converted_path(pretrained.manifest.entries()["bvlc"])
+    converted = download.converted_path(manifest.entries()["bvlc"])
     converted.parent.mkdir()
     converted.touch()
     assert re.search("^bvlc .* cached$", run(capsys, "list")[1], re.MULTILINE)
@@ -276,7 +276,7 @@ def test_fetch(embedded, capsys, monkeypatch):
         asked.append((tag, options))
         return pathlib.Path("cache/bvlc.safetensors")
 
-    monkeypatch.setattr(pretrained, "fetch", fetch)
+    monkeypatch.setattr(checkpoints, "fetch", fetch)
     assert run(capsys, "fetch", "bvlc") == (0, f"{pathlib.Path('cache/bvlc.safetensors')}\n", "")
     run(capsys, "fetch", "places365", "--allow-unverified")
     assert asked == [("bvlc", {"allow_unverified": False}), ("places365", {"allow_unverified": True})]
@@ -289,7 +289,7 @@ def test_weights_without_a_checksum(argv, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     Image.new("RGB", (40, 40)).save("a.jpg")
-    tag = next(tag for tag, entry in pretrained.manifest.entries().items() if entry.file.checksum is None)
+    tag = next(tag for tag, entry in manifest.entries().items() if entry.file.checksum is None)
     argv = [*argv, tag, *(["out.safetensors"] if argv == ["convert"] else [])]
     code, out, err = run(capsys, *argv)
     assert (code, out) == (1, "")
@@ -311,7 +311,7 @@ def test_fetch_without_a_network(embedded, capsys, monkeypatch):
 def test_convert(embedded, capsys, tmp_path, name):
     code, out, err = run(capsys, "convert", embedded, tmp_path / name)
     assert (code, out, err) == (0, f"{tmp_path / name}\n", "")
-    again = pretrained.load_checkpoint(tmp_path / name)
+    again = checkpoints.load_checkpoint(tmp_path / name)
     original = serialization.read_folder(embedded)
     assert all(np.array_equal(array, original.tensors[key]) for key, array in again.tensors.items())
     assert again.spec["labels"] == "cifar10"

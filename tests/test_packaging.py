@@ -17,10 +17,10 @@ for folder in sys.argv[1:]:
     site.addsitedir(folder)  # unlike PYTHONPATH, this obeys the .pth file of an editable install
     sys.path.insert(0, sys.path.pop())
 import numpy as np, keras_inception
-from keras_inception import pretrained
+from keras_inception import checkpoints
 model = keras_inception.GoogLeNet(weights="cifar10")
 pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
-answer = {"package": keras_inception.__file__, "weights": str(pretrained.embedded()["cifar10"])}
+answer = {"package": keras_inception.__file__, "weights": str(checkpoints.embedded()["cifar10"])}
 print(json.dumps({**answer, "predictions": model.predict(pixels, verbose=0).tolist()}))
 """
 

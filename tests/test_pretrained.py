@@ -7,7 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception import CheckpointError, GoogLeNet, GoogLeNetSpec, decode_predictions, model_spec, pretrained
+from keras_inception import (
+    CheckpointError,
+    GoogLeNet,
+    GoogLeNetSpec,
+    checkpoints,
+    decode_predictions,
+    model_spec,
+    pretrained,
+)
 from keras_inception.convert.checkpoint import Checkpoint
 from keras_inception.hub import download, manifest, serialization
 from keras_inception.models.googlenet import build_googlenet
@@ -20,7 +28,7 @@ def weights_file(path, spec, *, input_shape=None):
     for variable in model.weights:
         if "kernel" not in variable.path:
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-    serialization.write(path, pretrained.to_checkpoint(model))
+    serialization.write(path, checkpoints.to_checkpoint(model))
     return model
 
 
@@ -253,14 +261,14 @@ def test_weights_behind_an_input_tensor_with_weights_of_its_own(heads_file, tmp_
     rgb = keras.layers.Conv2D(3, 1, name="to_rgb")(inputs)
     model = GoogLeNet(weights=heads_file[0], input_tensor=rgb)
     same(model, heads_file[1], "conv1_7x7_s2")
-    assert not any(name.startswith("to_rgb") for name in pretrained.to_checkpoint(model).tensors)
+    assert not any(name.startswith("to_rgb") for name in checkpoints.to_checkpoint(model).tensors)
 
 
 def test_a_model_whose_classifier_was_replaced(tmp_path):
     base = GoogLeNet(weights=None, variant="batch_norm", input_shape=(48, 48, 3), classes=3)
     cut = keras.Model(base.input, keras.layers.Dense(2, name="mine")(base.get_layer("pool5_7x7_s1").output))
     with pytest.raises(CheckpointError, match=r"expected loss3_classifier/kernel of shape \(1024, 3\); Received: none"):
-        pretrained.to_checkpoint(cut)
+        checkpoints.to_checkpoint(cut)
     nested = keras.Sequential(
         [GoogLeNet(weights=None, include_top=False, input_shape=(48, 48, 3)), keras.layers.Flatten()]
     )
@@ -301,7 +309,7 @@ def test_other_labels_for_the_same_classes_are_told(heads_file, caplog):
 @pytest.mark.parametrize("tag", ["bvlc", "places205", "places365"])
 def test_a_file_by_its_path_has_what_the_manifest_knows(tag):
     entry = manifest.entries()[tag]
-    known = pretrained._published({"variant": "paper", "classes": entry.classes})
+    known = checkpoints._published({"variant": "paper", "classes": entry.classes})
     assert (known["mean"], known["labels"]) == (entry.mean, entry.labels)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_inception import GoogLeNetSpec, pretrained
+from keras_inception import GoogLeNetSpec, checkpoints
 from keras_inception.hub import download, manifest, serialization
 from keras_inception.models.googlenet import build_googlenet
 
@@ -22,7 +22,7 @@ def cache(tmp_path_factory):
     entry = manifest.resolve("imagenet")
     spec = GoogLeNetSpec(aux_heads=True, labels=entry.labels, preprocessing=entry.preprocessing)
     model = build_googlenet(spec)
-    serialization.write(download.converted_path(entry, folder), pretrained.to_checkpoint(model))
+    serialization.write(download.converted_path(entry, folder), checkpoints.to_checkpoint(model))
     return folder
 
 

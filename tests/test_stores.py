@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from keras_inception import GoogLeNetSpec, pretrained
+from keras_inception import GoogLeNetSpec, checkpoints
 from keras_inception.hub import serialization, stores
 from keras_inception.models.googlenet import build_googlenet
 
@@ -91,7 +91,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     spec = GoogLeNetSpec(stem="small", classes=2, labels=("cat", "dog"))
-    checkpoint = pretrained.to_checkpoint(build_googlenet(spec, input_shape=(64, 64, 3)))
+    checkpoint = checkpoints.to_checkpoint(build_googlenet(spec, input_shape=(64, 64, 3)))
     Hub.folder = serialization.write_folder(tmp_path_factory.mktemp("hub") / "net", checkpoint, half=True)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

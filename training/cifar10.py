@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_inception import GoogLeNet, GoogLeNetSpec, pretrained
+from keras_inception import GoogLeNet, GoogLeNetSpec, checkpoints
 from keras_inception.hub import serialization
 from keras_inception.models.googlenet import build_googlenet
 from keras_inception.preprocessing import Preprocessing
@@ -159,7 +159,7 @@ def finish(model, data_dir, folder) -> None:
     backup = folder.parent / "backup" / "latest.weights.h5"
     model.optimizer.build(model.trainable_variables)
     model.load_weights(backup)  # after a restart, nothing was trained that could have restored it
-    checkpoint = pretrained.to_checkpoint(model)
+    checkpoint = checkpoints.to_checkpoint(model)
     serialization.write_folder(folder, checkpoint, half=True)
     keras.config.set_dtype_policy("float32")
     published = GoogLeNet(weights=folder)

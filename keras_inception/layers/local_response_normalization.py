@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-# Channels that are summed together. A convolution over blocks of 16 and their neighbours takes 11 % of the network's
+# Channels that are summed together. A convolution over blocks of 16 and their neighbours takes 8 % of the network's
 # forward pass on a CPU (`python -m training.benchmark lrn`, training/results/lrn.json). Tried beside it and slower: one
 # matrix over all channels, zero but for a band, and TensorFlow's own operation.
 _BLOCK = 16

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from keras_inception import GoogLeNetSpec, pretrained
+from keras_inception import GoogLeNetSpec, checkpoints
 from keras_inception.hub import serialization
 from keras_inception.models.googlenet import build_googlenet
 
@@ -24,7 +24,7 @@ def random_weights(variant, path):
         if "kernel" not in variable.path:
             low = 0.5 if variable.path.endswith(("gamma", "moving_variance")) else -0.5
             variable.assign(rng.uniform(low, low + 1, variable.shape))
-    serialization.write(path, pretrained.to_checkpoint(model))
+    serialization.write(path, checkpoints.to_checkpoint(model))
 
 
 @pytest.fixture(scope="module")

@@ -120,4 +120,4 @@ def test_constants_of_the_normalization_are_the_graphs(tmp_path):
     path.write_bytes(Graph(LRN, classes=5).build((224, 224)).as_graph_def().SerializeToString())
     assert convert.read(path).spec["lrn"] == list(LRN)
     model = keras_inception.GoogLeNet(weights=str(path))
-    assert [dict(lrn) for lrn in keras_inception.pretrained.model_spec(model).lrn] == list(LRN)
+    assert [dict(lrn) for lrn in keras_inception.model_spec(model).lrn] == list(LRN)

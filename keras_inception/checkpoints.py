@@ -1,0 +1,206 @@
+"""Where weights are found and how they are read: by tag, path or reference to a `Checkpoint`; and a model as one."""
+
+import dataclasses
+import logging
+import math
+import pathlib
+
+import keras
+
+from keras_inception import convert as readers
+from keras_inception.convert import names
+from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
+from keras_inception.hub import download, manifest, serialization
+from keras_inception.layers.pixels import Pixels
+from keras_inception.models.auxiliary import HEADS
+from keras_inception.models.googlenet import MIN_SIZE
+from keras_inception.models.spec import GoogLeNetSpec
+
+logger = logging.getLogger(__name__)
+
+# Pixels of the input from one window of the auxiliary heads' pooling to the next.
+_HEAD_STRIDE = {"imagenet": 3 * 16, "small": 3 * 4}
+
+
+def model_spec(model) -> GoogLeNetSpec:
+    """What a model is: its variant, stem, classes, preprocessing, labels, and where its weights came from.
+
+    Args:
+        model: a GoogLeNet, also one that was saved and loaded, or cloned; or a model built upon one, whose spec is
+            that of the GoogLeNet in it (a classifier of one's own is not in the spec).
+
+    Returns:
+        A `GoogLeNetSpec`, whose `aux_heads` says whether the model has them now.
+
+    Raises:
+        ValueError: there is no pixel layer of ours in the model.
+    """
+    pixels = _pixel_layer(model)
+    if pixels is None:
+        raise ValueError(
+            f"expected a model that was built by keras_inception; Received: {model.name}, without its pixel layer"
+        )
+    output = getattr(model, "output", None)  # a Sequential of models has none of its own
+    heads = isinstance(output, dict) and set(HEADS) <= set(output)
+    return dataclasses.replace(GoogLeNetSpec.from_dict(pixels.spec), aux_heads=heads)
+
+
+def _pixel_layer(model):
+    for layer in model.layers:
+        if isinstance(layer, Pixels) and layer.spec:
+            return layer
+        if isinstance(layer, keras.Model) and (inner := _pixel_layer(layer)) is not None:
+            return inner
+    return None
+
+
+def network_variables(model) -> dict:
+    """The variables of the GoogLeNet in a model, without those of layers in front of it (`input_tensor`) or behind."""
+    layers = {row.layer for row in names.TABLE} | {"conv1_3x3_s1"}  # the last is the small stem's conv1
+    return {
+        name: variable
+        for name, variable in serialization.model_variables(model).items()
+        if name.partition("/")[0].removesuffix("_bn") in layers
+    }
+
+
+def to_checkpoint(model) -> Checkpoint:
+    """The spec and all tensors of a GoogLeNet, as our file format stores them.
+
+    Raises:
+        ValueError: the model is no whole GoogLeNet, for its classifier was replaced or left out.
+    """
+    spec = model_spec(model)
+    if _pixel_layer(model).mean is None:  # include_preprocessing=False: the file must give the same function
+        spec = dataclasses.replace(spec, mean=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0))
+    tensors = {
+        name: keras.ops.convert_to_numpy(variable.value).astype("float32")
+        for name, variable in network_variables(model).items()
+    }
+    checkpoint = Checkpoint(spec.to_dict(), tensors)
+    _check_claims(checkpoint, model.name)
+    return checkpoint
+
+
+def embedded() -> dict[str, pathlib.Path]:
+    """The weights that come with the package, by tag: in it where it is installed, beside it in a clone."""
+    package = pathlib.Path(__file__).parent
+    for folder in (package / "weights", package.parent / "weights"):
+        found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{serialization.CONFIG}"))}
+        if found:
+            return found
+    return {}
+
+
+def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=False) -> Checkpoint:
+    """Finds and reads weights: `"imagenet"`, a tag, a path, or `hf://owner/name[@revision]`.
+
+    Raises:
+        ValueError: nothing is known by that name; the message lists the accepted forms.
+    """
+    text = str(weights)
+    ours = embedded()
+    if text.startswith("hf://"):
+        from keras_inception.hub import stores
+
+        checkpoint = serialization.read_folder(stores.fetch(text))
+    elif text in ours:
+        checkpoint = serialization.read_folder(ours[text])
+    elif text == "imagenet" or text in manifest.entries():
+        checkpoint = _read_public(text, variant, aux_heads, allow_unverified)
+    else:
+        checkpoint = _read_path(pathlib.Path(weights).expanduser())
+    return Checkpoint(_check_claims(checkpoint, text).to_dict(), checkpoint.tensors)
+
+
+def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
+    options = {"variant": variant, "aux_heads": aux_heads, "allow_unverified": allow_unverified}
+    path = fetch(tag, **options)
+    try:
+        return serialization.read(path)
+    except CheckpointError as error:
+        logger.warning("The converted weights in the cache are damaged, and are made anew: %s", error)
+        path.unlink(missing_ok=True)
+        return serialization.read(fetch(tag, **options))
+
+
+def _read_path(path: pathlib.Path) -> Checkpoint:
+    if path.is_dir():
+        return serialization.read_folder(path)
+    reader = readers.reader(path)
+    if path.exists() and path.name.endswith(".safetensors"):
+        return serialization.read(path)
+    if path.exists() and path.name.endswith(".keras"):
+        return to_checkpoint(keras.saving.load_model(path, compile=False))
+    if reader is None or not (path.exists() or path.with_name(f"{path.name}.index").exists()):
+        tags = ", ".join(repr(tag) for tag in ("imagenet", *embedded(), *manifest.entries()))
+        raise ValueError(
+            f"expected weights to be None, one of {tags}, 'hf://owner/name[@revision]', a published folder, or a file "
+            f"that ends in .safetensors, .keras, {', '.join(readers.FORMATS)}; Received: weights={str(path)!r}, "
+            f"{'of another kind' if path.exists() else 'which does not exist'}"
+        )
+    checkpoint = reader.read(path)
+    return Checkpoint({**checkpoint.spec, **_published(checkpoint.spec), "source": path.name}, checkpoint.tensors)
+
+
+def _check_claims(checkpoint: Checkpoint, name: str) -> GoogLeNetSpec:
+    """The spec, unless its own weights contradict it: a network of the size that a file claims is built only then."""
+    try:
+        spec = GoogLeNetSpec.from_dict(checkpoint.spec)
+    except ValueError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+    if min(spec.height_width) < MIN_SIZE:
+        raise CheckpointError(f"{name}: expected an input size of {MIN_SIZE} or more; Received: {spec.input_size}")
+    heads = ("loss1_classifier", "loss2_classifier") if spec.aux_heads else ()
+    for tensor in (f"{layer}/kernel" for layer in ("loss3_classifier", *heads)):
+        expected, kernel = (1024, spec.classes), checkpoint.tensors.get(tensor)
+        if kernel is None or kernel.shape != expected:
+            received = "none" if kernel is None else kernel.shape
+            raise CheckpointError(f"{name}: expected {tensor} of shape {expected}; Received: {received}")
+    for _, loss in HEADS.values() if spec.aux_heads else ():
+        kernel = checkpoint.tensors.get(f"{loss}_fc/kernel")
+        stride = _HEAD_STRIDE[spec.stem]
+        inputs = 128 * math.prod(-(-side // stride) for side in spec.height_width)  # or somewhat fewer
+        if kernel is None or inputs > 2 * kernel.shape[0] + 4096:
+            raise CheckpointError(
+                f"{name}: expected {loss}_fc/kernel for an input size of {spec.input_size}; Received: less"
+            )
+    return spec
+
+
+def _published(spec: dict) -> dict:
+    """What the manifest knows of the public weights that a file looks like, and the file cannot say."""
+    for entry in manifest.entries().values():
+        if (entry.variant, entry.classes) == (spec["variant"], spec["classes"]):
+            known = {"mean": entry.mean, "scale": entry.scale, "labels": entry.labels}
+            return {**known, "preprocessing": entry.preprocessing}
+    return {"preprocessing": manifest.resolve("imagenet", spec["variant"]).preprocessing}  # a retraining
+
+
+def fetch(tag: str, *, variant=None, aux_heads=False, allow_unverified=False) -> pathlib.Path:
+    """Downloads public weights once, verifies them, and keeps them converted in the cache folder.
+
+    Args:
+        tag: `"imagenet"`, or a tag of the manifest.
+        variant: which ImageNet weights.
+        aux_heads: whether the weights are of use only with the auxiliary heads; a second source may lack them.
+        allow_unverified: also where no checksum was ever published.
+
+    Returns:
+        The converted file.
+
+    Raises:
+        ChecksumError: no checksum was published, and `allow_unverified` is not given.
+        DownloadError: no mirror has the file.
+    """
+
+    def converter(entry):
+        def to_safetensors(original, converted):
+            checkpoint = readers.read(original)
+            spec = {**checkpoint.spec, **_published(checkpoint.spec), "source": entry.tag}
+            serialization.write(converted, Checkpoint(spec, checkpoint.tensors))
+
+        return to_safetensors
+
+    entry = manifest.resolve(tag, variant)
+    return download.fetch_or_fall_back(entry, converter, aux_heads=aux_heads, allow_unverified=allow_unverified)[0]

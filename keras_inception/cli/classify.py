@@ -1,0 +1,118 @@
+"""`keras-inception classify`: what photos show, as a table, as JSON lines, and as a picture."""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sys
+import warnings
+
+from huggingface_hub.utils import tqdm
+
+from keras_inception import checkpoints
+from keras_inception.classify import classify_files, find_images
+from keras_inception.contact_sheet import PHOTO, contact_sheet
+from keras_inception.hub.download import DownloadError
+from keras_inception.pretrained import GoogLeNet
+from keras_inception_cli import complain, in_one_line
+
+# A page with more photos than this is no picture any more.
+MAX_CARDS = 60
+# Up to this many photos are done before anyone looks for a progress bar.
+FEW = 8
+
+
+def classify(args) -> int:
+    folder = pathlib.Path(args.picture or ".").absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"expected an existing folder for the picture; Received: {folder}")
+
+    paths, problems = find_images(args.paths)
+    for problem in problems:
+        complain(problem)
+    if not paths:
+        return 1
+    model = _load(args.weights, args.allow_unverified)
+    options = {"top": args.top, "batch_size": args.batch_size, "labels": _labels(model)}
+    shown, done, failed = [], 0, len(problems)
+    with (
+        contextlib.nullcontext() if args.debug else _quiet_pil(),
+        _progress(len(paths)) as progress,
+        contextlib.closing(
+            classify_files(model, paths, thumbnails=PHOTO if args.picture else None, **options)
+        ) as results,
+    ):
+        for result in results:
+            if result.error is not None:
+                failed += 1
+                complain(in_one_line(result.error), progress)
+            else:
+                done += 1
+                progress.write(_json_line(result) if args.json else _table(result))
+                if args.picture and len(shown) < MAX_CARDS:
+                    shown.append(result)
+            sys.stdout.flush()
+            progress.update()
+    if shown:
+        _draw(args, shown, done)
+    return 1 if failed else 0
+
+
+def _progress(count):
+    # disable=None: only on a terminal.
+    return tqdm(total=count, unit=" photos", file=sys.stderr, disable=True if count <= FEW else None)
+
+
+def _load(weights, allow_unverified):
+    try:
+        return GoogLeNet(weights=weights, allow_unverified=allow_unverified)
+    except DownloadError as error:
+        tags = ", ".join(f"--weights {tag}" for tag in checkpoints.embedded())
+        hint = f"; what needs no download is {tags}" if tags else ""
+        raise DownloadError(f"{str(error).splitlines()[0]}{hint}") from error
+
+
+def _labels(model):
+    """Names for the outputs; numbers for a model that has none, for ten classes need not be CIFAR-10's."""
+    spec = checkpoints.model_spec(model)
+    return model if spec.labels else [f"class {index}" for index in range(spec.classes)]
+
+
+def _json_line(result):
+    found = [
+        # JSON knows no NaN, which is all that broken weights give.
+        {"id": key, "label": name, "score": round(score, 6) if math.isfinite(score) else None}
+        for key, name, score in result.predictions
+    ]
+    return json.dumps({"path": result.path, "predictions": found}, allow_nan=False)
+
+
+def _table(result):
+    width = max(len(name) for _, name, _ in result.predictions)
+    rows = [result.path]
+    for key, name, score in result.predictions:
+        # A WordNet id says something that the name does not.
+        rows.append(f"  {score:6.1%}  {name:{width}}  {key if key.replace('_', ' ') != name else ''}".rstrip())
+    return "\n".join(rows)
+
+
+def _draw(args, results, count):
+    cards = [
+        (result.thumbnail, os.path.basename(result.path), [(name, score) for _, name, score in result.predictions])
+        for result in results
+    ]
+    photos = f"{len(cards)} of {count} photos" if count > len(cards) else f"{count} photo{'' if count == 1 else 's'}"
+    weights = os.path.basename(os.path.normpath(args.weights)) if os.path.exists(args.weights) else args.weights
+    contact_sheet(cards, "GoogLeNet", f"{weights} weights, {photos}").save(args.picture)
+
+
+@contextlib.contextmanager
+def _quiet_pil():
+    """Hides PIL's warnings, of damaged EXIF data for one: what it warns of, it can read.
+
+    The filters belong to the whole process: this is for the main thread, around all threads that read photos.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
