@@ -4,6 +4,7 @@
     python -m training.benchmark lrn           what local response normalization costs of the forward pass
     python -m training.benchmark import        the time that importing the package adds to importing Keras, and that
     building takes
+    python -m training.benchmark input --photos FOLDER     our augmentation in tf.data against torchvision's on PIL
 
 Machines are shared and noisy: the contestants take turns, round by round, and the medians and their ratio are what
 counts. `--output` writes them as JSON, for `training/results/`.
@@ -39,20 +40,26 @@ def alternate(contestants: dict, rounds: int, seconds: float) -> dict[str, float
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def _torchvision(threads):
-    """torchvision's GoogLeNet in evaluation mode; next to torch's CPU build its wheel lacks two operators."""
+def _import_torchvision():
+    """Next to torch's CPU build, torchvision's wheel lacks two operators."""
     import torch
 
-    torch.set_num_threads(threads)
     try:
-        from torchvision.models import googlenet
+        import torchvision
     except RuntimeError:
         library = torch.library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        from torchvision.models import googlenet
+        import torchvision
+    return torchvision
 
-    model = googlenet(weights=None, aux_logits=False, init_weights=False).eval()
+
+def _torchvision(threads):
+    """torchvision's GoogLeNet in evaluation mode."""
+    import torch
+
+    torch.set_num_threads(threads)
+    model = _import_torchvision().models.googlenet(weights=None, aux_logits=False, init_weights=False).eval()
     return model.to(memory_format=torch.channels_last)
 
 
@@ -142,6 +149,79 @@ def importing(threads, rounds, seconds) -> dict:
     return {"import keras_inception after keras, s": added, "GoogLeNet(weights=None), s": built}
 
 
+def input_pipeline(threads, rounds, seconds, photos, batch=32, at_least=512) -> dict:
+    """Training images per second, from JPEG files to batches at 224: ours in tf.data, and PIL's in torch's loader.
+
+    Theirs is torchvision's nearest equivalent: no lighting noise, and one interpolation instead of four.
+    """
+    files = sorted(str(path) for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
+    if not files:
+        raise ValueError(f"expected a folder with JPEG files; Received: photos={str(photos)!r}")
+    files *= -(-at_least // len(files))
+    files = files[: len(files) // batch * batch]
+    loaders = {
+        f"torchvision on PIL, {workers} worker processes": _photo_loader(files, batch, workers)
+        for workers in (threads, 0)
+    }
+    for loader in loaders.values():
+        next(iter(loader))  # starts its processes, which should come before TensorFlow's threads
+    contestants = {"keras_inception": _photo_dataset(files, batch, threads), **loaders}
+
+    def epoch(batches):
+        def call():
+            shapes = {tuple(images.shape[:1]) + tuple(sorted(images.shape[1:])) for images in batches}
+            if shapes != {(batch, 3, 224, 224)}:
+                raise RuntimeError(f"expected batches of {batch} images of 224 x 224; Received: {shapes}")
+
+        return call
+
+    rates = alternate({name: epoch(batches) for name, batches in contestants.items()}, rounds, seconds)
+    results = {f"{name}, images/s": round(rate * len(files), 1) for name, rate in rates.items()}
+    best = max(rates[name] for name in loaders)
+    return {**results, "ours / the faster of theirs": round(rates["keras_inception"] / best, 2)}
+
+
+def _photo_dataset(files, batch, threads):
+    import tensorflow as tf
+
+    from training.augmentation import Augmentation, augment
+
+    def load(index, file):
+        return augment(tf.io.read_file(file), tf.stack([0, index]), 224, Augmentation())
+
+    dataset = tf.data.Dataset.from_tensor_slices(files).enumerate()
+    dataset = dataset.map(load, num_parallel_calls=threads).batch(batch, drop_remainder=True).prefetch(2)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1  # images are the unit of parallel work
+    return dataset.with_options(options)
+
+
+def _photo_loader(files, batch, workers):
+    import torch
+    from PIL import Image
+
+    transforms = _import_torchvision().transforms
+    steps = (
+        transforms.RandomResizedCrop(224, scale=(0.08, 1)),
+        transforms.ColorJitter(0.5, 0.5, 0.5),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+    )
+    transform = transforms.Compose(steps)
+
+    class Photos(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(files)
+
+        def __getitem__(self, index):
+            return transform(Image.open(files[index]).convert("RGB"))
+
+    return torch.utils.data.DataLoader(
+        Photos(), batch, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+    )
+
+
 def environment(threads) -> dict:
     """What the numbers depend on."""
     import importlib.metadata
@@ -164,7 +244,7 @@ def environment(threads) -> dict:
     return {"cpu": cpu, "threads": threads, **{package: version(package) for package in packages}}
 
 
-MEASUREMENTS = {"inference": inference, "lrn": lrn, "import": importing}
+MEASUREMENTS = {"inference": inference, "lrn": lrn, "import": importing, "input": input_pipeline}
 
 
 def main():
@@ -173,10 +253,14 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a contestant's turn in one round")
+    parser.add_argument("--photos", type=pathlib.Path, help="a folder of JPEG files, which `input` needs")
     parser.add_argument("--output", type=pathlib.Path, help="write the numbers as JSON here")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    results = MEASUREMENTS[arguments.measurement](arguments.threads, arguments.rounds, arguments.seconds)
+    options = {"photos": arguments.photos} if arguments.measurement == "input" else {}
+    if None in options.values():
+        parser.error("input needs --photos FOLDER")
+    results = MEASUREMENTS[arguments.measurement](arguments.threads, arguments.rounds, arguments.seconds, **options)
     report = {"measurement": arguments.measurement, **environment(arguments.threads), "results": results}
     print(json.dumps(report, indent=2))
     if arguments.output:

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_inception.layers.precision import at_least_float32
+
 # Channels that are summed together. A convolution over blocks of 16 and their neighbours takes 8 % of the network's
 # forward pass on a CPU (`python -m training.benchmark lrn`, training/results/lrn.json). Tried beside it and slower: one
 # matrix over all channels, zero but for a band, and TensorFlow's own operation.
@@ -40,7 +42,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     come from a prototxt. The defaults are those of `bvlc_googlenet` (local_size 5, alpha 1e-4, beta 0.75, k 1); the
     paper gives none.
 
-    The arithmetic is float32 under every precision policy: squares of half precision activations overflow, and
+    The arithmetic is float32 under every policy of half precision: squares of such activations overflow, and
     TensorFlow's own operation has no bfloat16 kernel.
 
     Args:
@@ -95,7 +97,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def _energy(self, x):
         """The weighted sum of squares over each channel's window."""
-        squares, window = ops.square(x), ops.convert_to_tensor(self._window)
+        squares, window = ops.square(x), ops.convert_to_tensor(self._window, dtype=x.dtype)
         if self._block == x.shape[-1 if self.data_format == "channels_last" else 1]:
             return ops.conv(squares, window, padding="valid", data_format=self.data_format)
         # A row of channels is a row of blocks: seen so, at no cost, each block needs itself and its two neighbours.
@@ -105,7 +107,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         return ops.reshape(ops.conv(blocks, window, padding="same", data_format="channels_last"), ops.shape(x))
 
     def call(self, inputs):
-        x = ops.cast(inputs, "float32")
+        x = ops.cast(inputs, at_least_float32(self.compute_dtype))
         return ops.cast(x * _power(self._energy(x) + self.bias, self.beta), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

@@ -4,10 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_inception.layers.precision import at_least_float32
+
 
 @keras.saving.register_keras_serializable(package="keras_inception")
 class Pixels(keras.layers.Layer):
-    """Computes `(pixels - mean) * scale` in float32.
+    """Computes `(pixels - mean) * scale` in float32, or float64 where the policy is.
 
     The mean cannot be folded into the first convolution, for zero padding follows it; the channel order can, and is: a
     converted kernel expects RGB, whatever its origin expected.
@@ -41,16 +43,16 @@ class Pixels(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: input_shape[axis]})
         super().build(input_shape)
 
-    def _per_channel(self, values):
+    def _per_channel(self, values, dtype):
         shape = (1, 1, 1, -1) if self.data_format == "channels_last" else (1, -1, 1, 1)
-        return ops.convert_to_tensor(np.reshape(np.asarray(values, "float32"), shape))
+        return ops.convert_to_tensor(np.reshape(values, shape), dtype=dtype)
 
     def call(self, inputs):
-        x = ops.cast(inputs, "float32")
+        x = ops.cast(inputs, at_least_float32(self.compute_dtype))
         if self.mean is not None:
-            x = x - self._per_channel(self.mean)
+            x = x - self._per_channel(self.mean, x.dtype)
         if self.scale is not None:
-            x = x * self._per_channel(self.scale)
+            x = x * self._per_channel(self.scale, x.dtype)
         return ops.cast(x, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

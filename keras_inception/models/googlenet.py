@@ -10,6 +10,7 @@ from keras_inception.layers.inception import InceptionWidths, conv_unit, incepti
 from keras_inception.layers.local_response_normalization import LocalResponseNormalization
 from keras_inception.layers.pixels import Pixels
 from keras_inception.layers.pooling import CeilAveragePooling2D, ceil_max_pooling
+from keras_inception.layers.precision import at_least_float32
 from keras_inception.models.auxiliary import HEADS, GoogLeNetWithHeads
 from keras_inception.models.spec import VARIANTS, GoogLeNetSpec
 
@@ -112,7 +113,7 @@ def _classifier(x, spec: GoogLeNetSpec, activation, *, layer, output):
     style = VARIANTS[spec.variant].style
     initializer = "glorot_uniform" if style.batch_norm else style.kernel_initializer
     x = keras.layers.Dense(spec.classes, kernel_initializer=initializer, name=layer)(x)
-    return keras.layers.Activation(activation or "linear", dtype="float32", name=output)(x)
+    return keras.layers.Activation(activation or "linear", dtype=at_least_float32(x.dtype), name=output)(x)
 
 
 def _auxiliary_head(x, spec: GoogLeNetSpec, activation, *, loss: str, output: str):

@@ -1,0 +1,46 @@
+"""The optimizer against Caffe's arithmetic, by hand."""
+
+import keras
+import numpy as np
+import pytest
+
+from training.optimizer import CaffeSGD
+
+
+def variables():
+    kernel = keras.Variable(np.array([1.0, -2.0], "float32"), name="kernel")
+    bias = keras.Variable(np.array([0.5], "float32"), name="bias")
+    return kernel, bias
+
+
+def test_two_steps_by_hand():
+    kernel, bias = variables()
+    optimizer = CaffeSGD(0.1, momentum=0.9, l2=0.01, bias_multiplier=2.0)
+    optimizer.build([kernel, bias])
+    for _ in range(2):
+        optimizer.apply([np.array([0.3, 0.0], "float32"), np.array([1.0], "float32")], [kernel, bias])
+    # The penalty goes through the momentum: velocity = 0.9 * velocity - 0.1 * (gradient + 0.01 * weight)
+    first = 1 - 0.1 * (0.3 + 0.01 * 1)
+    second = first + 0.9 * (first - 1) - 0.1 * (0.3 + 0.01 * first)
+    decayed = -2 + 0.1 * 0.01 * 2
+    decayed_twice = decayed + 0.9 * (decayed + 2) - 0.1 * 0.01 * decayed
+    assert np.array(kernel.value) == pytest.approx([second, decayed_twice], abs=1e-6)
+    # Twice the rate, and no penalty: 0.5 - 0.2, then -0.9 * 0.2 - 0.2
+    assert np.array(bias.value) == pytest.approx([0.3 - 0.38], abs=1e-6)
+
+
+def test_without_penalty_and_multiplier_it_is_keras_own():
+    ours, theirs = variables(), variables()
+    gradients = [np.array([0.3, -0.1], "float32"), np.array([1.0], "float32")]
+    for optimizer, weights in ((CaffeSGD(0.1, 0.9, True), ours), (keras.optimizers.SGD(0.1, 0.9, True), theirs)):
+        for _ in range(3):
+            optimizer.apply(gradients, list(weights))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(np.array(a.value), np.array(b.value))
+
+
+def test_config():
+    optimizer = CaffeSGD(0.1, momentum=0.8, l2=0.3, bias_multiplier=2.0, use_ema=True)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert again.get_config() == optimizer.get_config()
+    assert (again.l2, again.bias_multiplier, again.momentum) == (0.3, 2.0, 0.8)

@@ -1,0 +1,36 @@
+"""GoogLeNet on CIFAR-10: batch norm, the small-image stem, images that grow from 16 to 32 pixels.
+
+    python -m training.train training/configs/cifar10.py --data-dir DATASETS --work-dir RUN
+
+Two cores are enough: the first epochs see the images at 16 and 24 pixels, which costs a third and a half of 32, and
+only the last see them whole; convolutions run in bfloat16. The schedule is one cycle: linear warm-up, cosine to zero.
+"""
+
+from training.augmentation import Augmentation
+from training.recipe import Recipe
+
+recipe = Recipe(
+    variant="batch_norm",
+    stem="small",
+    aux_heads=False,
+    dataset="cifar10",
+    eval_split="test",
+    labels="cifar10",
+    sizes=(16,) * 5 + (24,) * 4 + (32,) * 3,
+    resize_to=32,
+    augmentation=Augmentation(crop="shift", shift=4, photometric=0.0, lighting=0.0),
+    shuffle_buffer=50_000,
+    epochs=12,
+    batch_size=128,
+    learning_rate=0.1,
+    schedule="cosine",
+    warmup_epochs=2.4,
+    nesterov=True,
+    weight_decay=5e-4,
+    label_smoothing=0.1,
+    average=None,
+    precision="mixed_bfloat16",
+    checkpoint_every=100,
+    evaluate_every=3,
+    half=True,
+)

@@ -1,0 +1,26 @@
+"""The whole engine in about a minute on two cores, on images that it makes itself: no data is needed.
+
+python -m training.train training/configs/smoke.py --work-dir RUN
+"""
+
+from training.augmentation import Augmentation
+from training.recipe import Recipe
+
+recipe = Recipe(
+    variant="batch_norm",
+    stem="small",
+    aux_heads=False,
+    dataset="synthetic",
+    sizes=(32,),
+    resize_to=32,
+    augmentation=Augmentation(crop="shift", shift=2, photometric=0.0, lighting=0.0),
+    epochs=3,
+    batch_size=8,
+    learning_rate=0.02,
+    schedule="cosine",
+    warmup_epochs=0.5,
+    weight_decay=1e-4,
+    average=0.95,
+    deterministic=True,
+    checkpoint_every=20,
+)

@@ -1,0 +1,81 @@
+"""From a finished run to weights: the folder that `weights/` and the hub hold, with its card."""
+
+import pathlib
+
+from keras_inception import checkpoints, remove_aux_heads
+from keras_inception.hub import serialization
+from training.recipe import Recipe
+
+FOLDER = "model"
+
+
+def publish(
+    engine, recipe: Recipe, metrics: dict, work_dir, *, name: str, seconds: float, hardware: str
+) -> pathlib.Path:
+    """Writes `work_dir/model`: averaged weights, no auxiliary heads, JSON and a card.
+
+    Args:
+        engine: the engine of the finished run.
+        recipe: the recipe.
+        metrics: of the last evaluation, `accuracy` and `top5_accuracy` as fractions.
+        work_dir: the run's folder.
+        name: the recipe's name.
+        seconds: of training, over interruptions.
+        hardware: what it ran on.
+
+    Returns:
+        The folder.
+    """
+    with engine.averaged() as model:
+        trained = remove_aux_heads(model) if isinstance(model.output, dict) else model
+        checkpoint = checkpoints.to_checkpoint(trained)
+    measured = {
+        "top1": round(100 * metrics["accuracy"], 2),
+        "top5": round(100 * metrics["top5_accuracy"], 2),
+        "protocol": f"{recipe.dataset} {recipe.eval_split}, one central crop of {max(recipe.sizes)} pixels, "
+        "in the training's precision",
+    }
+    folder = serialization.write_folder(pathlib.Path(work_dir) / FOLDER, checkpoint, metrics=measured, half=recipe.half)
+    (folder / "README.md").write_text(card(recipe, measured, name=name, minutes=seconds / 60, hardware=hardware))
+    return folder
+
+
+def card(recipe: Recipe, metrics: dict, *, name: str, minutes: float, hardware: str) -> str:
+    """The model's card: what it is, how it was made, and what was measured."""
+    sizes = ", ".join(f"{recipe.sizes.count(size)} at {size} x {size}" for size in sorted(set(recipe.sizes)))
+    epochs = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
+    weights = "averaged weights" if recipe.average else "the last weights"
+    return f"""---
+library_name: keras
+license: apache-2.0
+pipeline_tag: image-classification
+datasets: [{recipe.dataset}]
+tags: [keras, googlenet, inception]
+---
+
+# GoogLeNet, {name}
+
+The network of "Going deeper with convolutions", variant `{recipe.variant}`, stem `{recipe.stem}`, without auxiliary
+classifiers; {weights} of the training.
+
+```python
+model = keras_inception.GoogLeNet(weights="path/of/this/folder")  # RGB pixels 0..255
+keras_inception.decode_predictions(model.predict(images), labels=model)
+```
+
+| measured | |
+|---|---|
+| top-1 accuracy | {metrics["top1"]} % (top 5: {metrics["top5"]} %) |
+| protocol | {metrics["protocol"]} |
+
+## How it was made
+
+`python -m training.train training/configs/{name}.py`, in {minutes:.0f} minutes on {hardware}. The recipe in full, the
+versions of all packages and the curves are in the run's folder (`run.json`, `metrics.jsonl`, `curves.png`).
+
+* {epochs}, batch {recipe.batch_size}
+* SGD, momentum {recipe.momentum}, learning rate {recipe.learning_rate} ({recipe.schedule})
+* weight decay {recipe.weight_decay}
+* {"auxiliary classifiers at " + str(recipe.aux_weight) if recipe.aux_heads else "no auxiliary classifiers"}
+* {recipe.precision}, seed {recipe.seed}
+"""

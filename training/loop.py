@@ -1,0 +1,175 @@
+"""The training loop: epochs and steps, checkpoints, evaluation, and what is to be seen of them."""
+
+import dataclasses
+import math
+import time
+
+import keras
+
+from training.checkpoint import Checkpoints
+from training.recipe import Recipe
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss is no number any more."""
+
+
+@dataclasses.dataclass
+class Data:
+    """Where the batches come from.
+
+    Attributes:
+        training: from epoch, first step in it and input size to the rest of the epoch's batches.
+        evaluation: gives all batches of the evaluation split.
+        steps_per_epoch: batches of an epoch.
+    """
+
+    training: callable
+    evaluation: callable
+    steps_per_epoch: int
+
+
+class Loop:
+    """Trains a model by a recipe, from the step that its checkpoints have reached.
+
+    The loss of a step is looked at when the next one is on its way, so that an accelerator never waits for it.
+
+    Args:
+        recipe: the recipe.
+        engine: what takes steps (`TensorFlowEngine`, `JaxEngine`, `ParameterServerEngine`).
+        data: the batches.
+        checkpoints: where the state is kept.
+        monitors: what is told of every step (`training.monitors`).
+        callbacks: Keras callbacks. They see epochs, steps and evaluations as under `fit`: logs of a step are its own
+            and not the mean since the epoch began, `model` has logits as outputs and the weights as they train.
+        writes: whether this process writes checkpoints, as only the chief of several workers does.
+    """
+
+    def __init__(
+        self, recipe: Recipe, engine, data: Data, checkpoints: Checkpoints, *, monitors=(), callbacks=(), writes=True
+    ):
+        self.recipe, self.engine, self.data, self.checkpoints = recipe, engine, data, checkpoints
+        self.monitors, self.writes = list(monitors), writes
+        self.callbacks = keras.callbacks.CallbackList(
+            list(callbacks), model=engine.model, epochs=recipe.epochs, steps=data.steps_per_epoch, verbose=0
+        )
+        self.step = 0
+        self.metrics = None  # of the last evaluation
+        self._seconds, self._started = 0.0, time.monotonic()
+        self._pending = []
+        self._saved = None
+
+    @property
+    def total_steps(self) -> int:
+        return self.recipe.epochs * self.data.steps_per_epoch
+
+    @property
+    def seconds(self) -> float:
+        """Time of training so far, over interruptions."""
+        return self._seconds + time.monotonic() - self._started
+
+    def run(self) -> dict | None:
+        """Trains to the end.
+
+        Returns:
+            The metrics of the last evaluation.
+
+        Raises:
+            NotFiniteError: the loss became infinite or NaN; the message names the step and the last good checkpoint.
+            OSError: a checkpoint could not be written.
+        """
+        self._resume()
+        for monitor in self.monitors:
+            monitor.begin(self.step, self.total_steps)
+        self.engine.model.stop_training = False
+        self.callbacks.on_train_begin()
+        try:
+            while self.step < self.total_steps and not self.engine.model.stop_training:
+                self._epoch(self.step // self.data.steps_per_epoch)
+            if self.metrics is None:  # resumed when all was done
+                self._evaluate(self.recipe.epochs - 1)
+            self.callbacks.on_train_end()
+            for monitor in self.monitors:
+                monitor.end(self.step)
+        finally:
+            for monitor in self.monitors:
+                monitor.close()
+        return self.metrics
+
+    def _resume(self):
+        found = self.checkpoints.load_latest()
+        self.step = 0 if found is None else found[0]
+        self.engine.set_phase(self._frozen(self.step))
+        if found is not None:
+            self.engine.load_state(found[1])
+            self._saved, self._seconds = self.step, found[2]["seconds"]
+
+    def _frozen(self, step: int) -> bool:
+        return step < self.recipe.frozen_epochs * self.data.steps_per_epoch
+
+    def _epoch(self, epoch: int):
+        self.engine.set_phase(self._frozen(self.step))
+        first = self.step % self.data.steps_per_epoch
+        self.callbacks.on_epoch_begin(epoch)
+        for batch in self.engine.distribute(self.data.training(epoch, first, self.recipe.size(epoch))):
+            self._step(batch)
+        self._settle(0)
+        end = (epoch + 1) * self.data.steps_per_epoch
+        if self.step != end:
+            raise RuntimeError(f"expected epoch {epoch} to end at step {end}; Received: its data ended at {self.step}")
+        logs = dict(self._last)
+        last = self.step == self.total_steps
+        if last or (epoch + 1) % self.recipe.evaluate_every == 0:
+            logs |= {f"val_{name}": value for name, value in self._evaluate(epoch).items()}
+        self.engine.sync()
+        self.callbacks.on_epoch_end(epoch, logs)
+        # After the callbacks, which may have stopped the training or changed the weights; and before the trunk thaws.
+        self._save()
+
+    def _step(self, batch):
+        rate = self.recipe.rate(self.step, self.data.steps_per_epoch)
+        self.callbacks.on_train_batch_begin(self.step % self.data.steps_per_epoch)
+        self._pending.append((self.step, rate, self.engine.train_step(batch, rate)))
+        self.step += 1
+        self._settle(self.engine.lag)
+        if self.step % self.recipe.checkpoint_every == 0 and self.step % self.data.steps_per_epoch:
+            self._save()
+
+    def _settle(self, lag: int):
+        """Looks at the results of all steps but the last few."""
+        while len(self._pending) > lag:
+            step, rate, sums = self._pending.pop(0)
+            self._look(step, rate, self.engine.fetch(sums))
+
+    def _look(self, step: int, rate: float, sums: dict[str, float]):
+        weight = max(sums["weight"], 1.0)
+        logs = {"loss": sums["loss"] / self.recipe.batch_size}
+        logs |= {name: value / self.recipe.batch_size for name, value in sums.items() if name.startswith("loss_aux")}
+        logs |= {"accuracy": sums["correct"] / weight, "learning_rate": rate}
+        if not math.isfinite(logs["loss"]):
+            good = "there is none" if self._saved is None else str(self.checkpoints.path(self._saved))
+            raise NotFiniteError(f"the loss of step {step + 1} is {logs['loss']}; the last good checkpoint: {good}")
+        self._last = logs
+        per_epoch = self.data.steps_per_epoch
+        for monitor in self.monitors:
+            monitor.step(step + 1, {"epoch": step // per_epoch + 1, **logs}, self.recipe.batch_size)
+        self.callbacks.on_train_batch_end(step % per_epoch, logs)
+
+    def _save(self):
+        self._settle(0)  # a state that is no number must not be saved as a good one
+        if self.step == self._saved:
+            return
+        self.engine.sync()
+        state = self.engine.state()  # on all workers, for reading may take all of them
+        if self.writes:
+            self.checkpoints.save(self.step, state, {"seconds": self.seconds})
+        self._saved = self.step
+
+    def _evaluate(self, epoch: int) -> dict[str, float]:
+        self.engine.sync()
+        self.callbacks.on_test_begin()
+        self.metrics = self.engine.evaluate(self.data.evaluation())
+        self.callbacks.on_test_end(self.metrics)
+        for monitor in self.monitors:
+            monitor.evaluated(self.step, epoch + 1, {f"val_{name}": value for name, value in self.metrics.items()})
+        return self.metrics

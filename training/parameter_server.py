@@ -1,0 +1,73 @@
+"""Asynchronous training with parameter servers, as the paper's DistBelief did (section 6)."""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from training import network
+from training.recipe import Recipe
+from training.tensorflow_engine import TensorFlowEngine
+
+
+class ParameterServerEngine(TensorFlowEngine):
+    """A model on parameter servers: each worker takes steps on its own, with weights as it finds them.
+
+    Steps are counted by the coordinator, which hands every step its learning rate: concurrent increments of the
+    optimizer's own counter get lost. A step is one worker's batch of `recipe.batch_size` images. A worker that is lost
+    is trained on without, and its unfinished step is given to another; a run is not repeatable in its bits. Evaluation
+    and the finished model use a copy of the weights on the coordinator.
+
+    Args:
+        recipe, classes, frozen, source: as in `TensorFlowEngine`.
+        strategy: a `tf.distribute.ParameterServerStrategy`.
+        workers: how many there are.
+    """
+
+    def __init__(self, recipe: Recipe, classes, strategy, *, workers: int, frozen=False, source=None):
+        self.coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
+        # Enough steps in the queue that no worker waits for the coordinator to look at results.
+        self.lag = 4 * workers
+        super().__init__(recipe, classes, strategy, frozen=frozen, source=source)
+        self._local = network.build(recipe, classes, source)
+        self._evaluate = tf.function(self._local_evaluation, reduce_retracing=True)
+
+    def distribute(self, dataset):
+        """For each step of the rest of the epoch the workers' iterators, of which each worker uses its own."""
+        steps = int(dataset.cardinality())
+        iterators = iter(self.coordinator.create_per_worker_dataset(dataset))
+        for _ in range(steps):
+            yield iterators
+
+    def train_step(self, batch, rate: float):
+        """Gives a step to a worker; the sums of `network.loss_sums` over its batch, when it is done."""
+        return self.coordinator.schedule(self._train, args=(batch, tf.constant(rate, "float32")))
+
+    def fetch(self, sums) -> dict[str, float]:
+        return {name: float(value) for name, value in sums.fetch().items()}
+
+    def _train_step(self, iterator, rate):
+        self.optimizer.learning_rate.assign(rate)
+        return self.strategy.run(self._replica_step, args=next(iterator))
+
+    def _local_evaluation(self, batch):
+        images, labels, weights = batch
+        outputs = self._local(images, training=False)
+        main = outputs["predictions"] if isinstance(outputs, dict) else outputs
+        return network.loss_sums(main, labels, weights, network.evaluation_recipe(self.recipe))
+
+    def evaluate(self, dataset) -> dict[str, float]:
+        with self.averaged():
+            return network.evaluation_metrics(self._evaluate(batch) for batch in dataset)
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """The coordinator's copy of the model, with the averaged weights; the servers' weights stay as they are."""
+        averages = network.averages(self.optimizer)
+        for copy, variable in zip(self._local.variables, self.model.variables, strict=True):
+            copy.assign(averages.get(id(variable), variable).numpy())
+        yield self._local
+
+    def state(self) -> dict[str, np.ndarray]:
+        self.coordinator.join()
+        return super().state()

@@ -1,0 +1,186 @@
+"""Where a run takes place: the backend, the strategy and the engine, and the batches that each of them eats."""
+
+import keras
+
+from training import distribution
+from training.loop import Data
+from training.recipe import Recipe
+
+
+def find_place(recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
+    """The place of a run, on the backend that Keras has.
+
+    Args:
+        recipe: the recipe, whose precision and determinism hold from here on.
+        strategy: a name of `training.distribution.make_strategy`.
+        cluster: who else takes part.
+        devices: names of the local devices that take part; None for all.
+
+    Raises:
+        ValueError: the backend cannot do it.
+    """
+    places = {"tensorflow": TensorFlowPlace, "jax": JaxPlace}
+    if keras.backend.backend() not in places:
+        raise ValueError(f"expected the backend tensorflow or jax; Received: {keras.backend.backend()}")
+    place = places[keras.backend.backend()](recipe, strategy, cluster, devices)
+    keras.config.set_dtype_policy(recipe.precision)
+    return place
+
+
+class TensorFlowPlace:
+    """TensorFlow, under a `tf.distribute` strategy, which must be made before the process runs any operation."""
+
+    def __init__(self, recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
+        import tensorflow as tf
+
+        self.recipe, self.cluster = recipe, cluster
+        self.strategy = distribution.make_strategy(strategy, cluster, devices)
+        if recipe.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        self.asynchronous = isinstance(self.strategy, tf.distribute.ParameterServerStrategy)
+        self.replicas = 1 if self.asynchronous else self.strategy.num_replicas_in_sync
+        if recipe.batch_size % self.replicas:
+            raise ValueError(
+                f"expected batch_size to be a multiple of the {self.replicas} replicas; "
+                f"Received: batch_size={recipe.batch_size}"
+            )
+
+    @property
+    def hardware(self) -> str:
+        """What the run takes place on, for its card."""
+        import tensorflow as tf
+
+        kinds = [device.device_type for device in tf.config.list_logical_devices() if device.device_type != "CPU"]
+        count = max(self.replicas, len(self.cluster.workers))
+        return f"{count} x {kinds[0] if kinds else 'CPU'} ({type(self.strategy).__name__.removesuffix('V2')})"
+
+    def engine(self, classes, source: str):
+        from training.parameter_server import ParameterServerEngine
+        from training.tensorflow_engine import TensorFlowEngine
+
+        if self.asynchronous:
+            workers = len(self.cluster.workers)
+            return ParameterServerEngine(self.recipe, classes, self.strategy, workers=workers, source=source)
+        return TensorFlowEngine(self.recipe, classes, self.strategy, source=source)
+
+    def data(self, training, evaluation, on_broken) -> Data:
+        """The batches of the recipe's data sets; each synchronous worker has its rows of every batch."""
+        from training import input_pipeline
+
+        recipe = self.recipe
+        worker = (0, 1) if self.asynchronous else (self.cluster.task_index, max(1, len(self.cluster.workers)))
+
+        def batches(epoch, first_step, size):
+            return input_pipeline.training_batches(
+                training,
+                size=size,
+                batch_size=recipe.batch_size,
+                augmentation=recipe.augmentation,
+                seed=recipe.seed,
+                epoch=epoch,
+                first_step=first_step,
+                worker=worker,
+                shuffle_buffer=recipe.shuffle_buffer,
+                broken=recipe.broken,
+                on_broken=None if self.asynchronous else on_broken,
+                own_order=self.asynchronous,
+            )
+
+        def evaluation_batches():
+            return input_pipeline.evaluation_batches(
+                evaluation,
+                size=max(recipe.sizes),
+                resize_to=recipe.resize_to,
+                batch_size=recipe.batch_size,
+                worker=worker,
+            )
+
+        return Data(batches, evaluation_batches, steps(training, recipe))
+
+    def lost(self, error) -> bool:
+        """Whether an error says that another process of the cluster is gone."""
+        import tensorflow as tf
+
+        kinds = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
+        kinds += (tf.errors.InternalError, tf.errors.CancelledError, tf.errors.UnknownError)
+        return bool(self.cluster.workers) and isinstance(error, kinds)
+
+
+class JaxPlace:
+    """JAX, on all local devices; a data set in memory needs no TensorFlow."""
+
+    def __init__(self, recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
+        import jax
+
+        if strategy not in ("auto", "one") or cluster.workers:
+            raise ValueError(f"expected the strategy auto or one on JAX, and one process; Received: {strategy}")
+        self.recipe = recipe
+        self.devices = 1 if strategy == "one" else len(devices or jax.local_devices())
+        if recipe.batch_size % self.devices:
+            raise ValueError(
+                f"expected batch_size to be a multiple of the {self.devices} devices; "
+                f"Received: batch_size={recipe.batch_size}"
+            )
+
+    @property
+    def hardware(self) -> str:
+        """What the run takes place on, for its card."""
+        import jax
+
+        return f"{self.devices} x {jax.local_devices()[0].device_kind} (JAX)"
+
+    def engine(self, classes, source: str):
+        from training.jax_engine import JaxEngine
+
+        return JaxEngine(self.recipe, classes, source=source, devices=self.devices)
+
+    def data(self, training, evaluation, on_broken) -> Data:
+        """The batches of the recipe's data sets, as NumPy arrays."""
+        from keras_inception.datasets import ArraySource
+
+        from training import array_pipeline
+
+        recipe = self.recipe
+        if not (isinstance(training, ArraySource) and isinstance(evaluation, ArraySource)):
+            return self._through_tensorflow(training, evaluation, on_broken)
+
+        def batches(epoch, first_step, size):
+            return array_pipeline.training_batches(
+                training,
+                size=size,
+                batch_size=recipe.batch_size,
+                augmentation=recipe.augmentation,
+                seed=recipe.seed,
+                epoch=epoch,
+                first_step=first_step,
+            )
+
+        def evaluation_batches():
+            return array_pipeline.evaluation_batches(evaluation, size=max(recipe.sizes), batch_size=recipe.batch_size)
+
+        return Data(batches, evaluation_batches, steps(training, recipe))
+
+    def _through_tensorflow(self, training, evaluation, on_broken) -> Data:
+        place = TensorFlowPlace(self.recipe, "one", distribution.Cluster())
+        data = place.data(training, evaluation, on_broken)
+        return Data(
+            lambda *where: data.training(*where).as_numpy_iterator(),
+            lambda: data.evaluation().as_numpy_iterator(),
+            data.steps_per_epoch,
+        )
+
+    def lost(self, error) -> bool:
+        return False
+
+
+def steps(source, recipe: Recipe) -> int:
+    """Steps of an epoch.
+
+    Raises:
+        ValueError: the data set is smaller than a batch.
+    """
+    if len(source) < recipe.batch_size:
+        raise ValueError(
+            f"expected at least one batch of {recipe.batch_size} images in {source.name}; Received: {len(source)} images"
+        )
+    return len(source) // recipe.batch_size

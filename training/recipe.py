@@ -1,0 +1,239 @@
+"""A recipe: everything that decides the result of a training, as data. The defaults are the paper's section 6."""
+
+import ast
+import dataclasses
+import json
+import math
+import pathlib
+import runpy
+
+from keras_inception import GoogLeNetSpec
+from training.augmentation import Augmentation
+
+SCHEDULES = ("exponential", "polynomial", "cosine", "constant")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a GoogLeNet is trained. Section 6 of the paper names few numbers; each default that it lacks has an anchor.
+
+    Args:
+        variant, stem, aux_heads, dropout: as in `keras_inception.GoogLeNet`; section 5: heads on, 40 %.
+        head_dropout: rate in the auxiliary heads (section 5: 70 %).
+        aux_weight: share of each auxiliary loss (section 5: 0.3).
+        synchronized: batch norm takes its statistics from all replicas together.
+        weights: what `GoogLeNet(weights=...)` takes, for fine-tuning; None begins from scratch.
+        frozen_epochs: epochs at the beginning that train the classifiers alone.
+        dataset: a TFDS name, `"folder"`, or `"synthetic"`.
+        train_split, eval_split: its splits.
+        labels: name of a label set that the trained model keeps; None for the data set's own class names.
+        sizes: height and width of the input, in pixels; one per epoch, or one for all.
+        resize_to: the short side before the central crop of an evaluation, in pixels.
+        augmentation: what an image goes through (section 6).
+        shuffle_buffer: undecoded examples that an order is drawn from.
+        shard_by: `"examples"`, so that any number of workers sees the batches that one would, or `"files"`, so that
+            each reads only its own.
+        broken: `"skip"` leaves images out that cannot be decoded, named and counted; `"fatal"` ends the run.
+        epochs: passes over the data. The paper says none; 250 are the 10M iterations of BVLC's solver.prototxt, which
+            has the paper's schedule.
+        batch_size: images per step, over all replicas. The paper says none; 32 is BVLC's, on word from the authors.
+        learning_rate: the schedule's highest. The paper says none; 0.0015 is that of the un-normalized Inception in
+            the batch-norm paper, section 4.2.
+        schedule: `"exponential"` (section 6: -4 % every 8 epochs, in steps), `"polynomial"` (Caffe's poly),
+            `"cosine"` or `"constant"`.
+        decay_rate, decay_epochs: of the exponential schedule (section 6).
+        power: of the polynomial schedule.
+        warmup_epochs: a linear rise from a tenth of the learning rate to all of it, before the schedule begins.
+        momentum: section 6: 0.9.
+        nesterov: Nesterov's momentum instead of the classical.
+        weight_decay: L2 penalty of kernels, added to the gradient as Caffe does; the paper says none, 2e-4 is BVLC's.
+        bias_multiplier: factor of the learning rate of biases; BVLC's prototxt has 2.
+        label_smoothing: share of the label that is spread over all classes.
+        average: decay per step of the exponential average of the weights, which evaluation and the finished model use
+            (section 6: Polyak averaging; 0.9999 is that of Google's later Inception trainer); None for none.
+        seed: of initial weights, order, augmentation and dropout.
+        precision: Keras' dtype policy.
+        deterministic: TensorFlow's op determinism: two runs give the same bits, and are slower.
+        checkpoint_every: steps from one checkpoint to the next.
+        keep: checkpoints that are kept.
+        evaluate_every: epochs from one evaluation to the next; the last is always evaluated.
+        half: the finished model's kernels are stored in float16.
+
+    Raises:
+        ValueError: a field is not what it should be.
+    """
+
+    variant: str = "paper"
+    stem: str = "imagenet"
+    aux_heads: bool = True
+    dropout: float = 0.4
+    head_dropout: float = 0.7
+    aux_weight: float = 0.3
+    synchronized: bool = False
+    weights: str | None = None
+    frozen_epochs: int = 0
+
+    dataset: str = "imagenet2012"
+    train_split: str = "train"
+    eval_split: str = "validation"
+    labels: str | None = None
+    sizes: tuple[int, ...] = (224,)
+    resize_to: int = 256
+    augmentation: Augmentation = Augmentation()
+    shuffle_buffer: int = 16_384
+    shard_by: str = "examples"
+    broken: str = "skip"
+
+    epochs: int = 250
+    batch_size: int = 32
+    learning_rate: float = 0.0015
+    schedule: str = "exponential"
+    decay_rate: float = 0.96
+    decay_epochs: float = 8.0
+    power: float = 0.5
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 2e-4
+    bias_multiplier: float = 1.0
+    label_smoothing: float = 0.0
+    average: float | None = 0.9999
+
+    seed: int = 0
+    precision: str = "float32"
+    deterministic: bool = False
+    checkpoint_every: int = 1000
+    keep: int = 3
+    evaluate_every: int = 1
+    half: bool = False
+
+    def __post_init__(self):
+        GoogLeNetSpec(self.variant, self.stem)  # says what is wrong with either
+        positive = ("epochs", "batch_size", "learning_rate", "checkpoint_every", "keep", "evaluate_every", "resize_to")
+        positive += ("decay_epochs", "decay_rate", "shuffle_buffer")
+        checks = {name: (getattr(self, name) > 0, "above 0") for name in positive}
+        shares = ("dropout", "head_dropout", "momentum", "label_smoothing")
+        checks |= {name: (0 <= getattr(self, name) < 1, "0 or more, and below 1") for name in shares}
+        counts = ("frozen_epochs", "warmup_epochs", "weight_decay", "aux_weight", "power", "bias_multiplier", "seed")
+        checks |= {name: (getattr(self, name) >= 0, "0 or more") for name in counts}
+        choices = {"schedule": SCHEDULES, "broken": ("skip", "fatal"), "shard_by": ("examples", "files")}
+        checks |= {
+            name: (getattr(self, name) in known, f"one of {', '.join(known)}") for name, known in choices.items()
+        }
+        checks["average"] = (self.average is None or 0 < self.average < 1, "None, or between 0 and 1")
+        checks["sizes"] = (
+            len(self.sizes) in (1, self.epochs) and all(size > 0 for size in self.sizes),
+            f"one size, or one for each of the {self.epochs} epochs",
+        )
+        for name, (holds, expected) in checks.items():
+            if not holds:
+                raise ValueError(f"expected {name} to be {expected}; Received: {name}={getattr(self, name)!r}")
+        if self.aux_heads and len(set(self.sizes)) > 1:
+            raise ValueError(
+                f"expected one size with aux_heads=True, whose linear layers depend on it; Received: sizes={self.sizes}"
+            )
+
+    def size(self, epoch: int) -> int:
+        """Height and width of the input in an epoch, which counts from 0."""
+        return self.sizes[epoch if len(self.sizes) > 1 else 0]
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step, which counts from 0."""
+        warmup, total = self.warmup_epochs * steps_per_epoch, self.epochs * steps_per_epoch
+        if step < warmup:
+            return self.learning_rate * (0.1 + 0.9 * step / warmup)
+        done = (step - warmup) / max(1, total - warmup)
+        if self.schedule == "exponential":
+            return self.learning_rate * self.decay_rate ** math.floor(step / (self.decay_epochs * steps_per_epoch))
+        if self.schedule == "polynomial":
+            return self.learning_rate * (1 - done) ** self.power
+        if self.schedule == "cosine":
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return self.learning_rate
+
+    def to_dict(self) -> dict:
+        """The recipe as JSON data."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def load_config(path) -> dict:
+    """Runs a file of `training/configs/` and gives its names: `recipe`, its docstring, and `callbacks` if there is one.
+
+    Raises:
+        ValueError: there is no such file, or no `Recipe` named `recipe` in it.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        known = ", ".join(sorted(p.name for p in (pathlib.Path(__file__).parent / "configs").glob("[!_]*.py")))
+        raise ValueError(
+            f"expected the file of a recipe, such as those in training/configs ({known}); Received: {path}"
+        )
+    names = runpy.run_path(str(path))
+    if not isinstance(names.get("recipe"), Recipe):
+        raise ValueError(
+            f"expected {path} to define recipe = Recipe(...); Received: {type(names.get('recipe')).__name__}"
+        )
+    return names
+
+
+def with_settings(recipe: Recipe, settings) -> Recipe:
+    """The recipe with fields replaced, as `--set field=value` does; `augmentation.mirror=False` reaches inside.
+
+    Args:
+        recipe: the recipe.
+        settings: texts `field=value`; the value is a Python literal, or a text that stands for itself.
+
+    Raises:
+        ValueError: no such field, or a value that is none of it.
+    """
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise ValueError(f"expected --set field=value; Received: --set {setting}")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
+        recipe = _replace(recipe, name.strip(), value)
+    return recipe
+
+
+def _replace(recipe, name: str, value):
+    owner, _, inner = name.partition(".")
+    fields = {field.name: field for field in dataclasses.fields(recipe)}
+    if owner not in fields:
+        raise ValueError(f"expected a field of {type(recipe).__name__}, one of {', '.join(fields)}; Received: {name}")
+    current = getattr(recipe, owner)
+    if dataclasses.is_dataclass(current):
+        if not inner:
+            parts = ", ".join(f"{owner}.{field.name}" for field in dataclasses.fields(current))
+            raise ValueError(f"expected a field inside {owner}, one of {parts}; Received: {name}")
+        return dataclasses.replace(recipe, **{owner: _replace(current, inner, value)})
+    if inner:
+        raise ValueError(f"expected {owner} to be given as a whole; Received: {name}")
+    return dataclasses.replace(recipe, **{owner: _fitting(fields[owner], value)})
+
+
+def _fitting(field, value):
+    """The value as the field's type has it; `--set sizes=224` and `--set dropout=0` mean what they seem to."""
+    kind = field.type if isinstance(field.type, str) else str(getattr(field.type, "__name__", field.type))
+    optional = "None" in str(field.type)
+    if value is None and optional:
+        return None
+    if "tuple" in str(field.type):
+        value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+        wanted = (str,) if "str" in str(field.type) else (int, float)
+        if all(isinstance(part, wanted) and not isinstance(part, bool) for part in value):
+            return value
+    elif "bool" in kind:
+        if isinstance(value, bool):
+            return value
+    elif isinstance(value, bool):
+        pass
+    elif "float" in str(field.type) and isinstance(value, (int, float)):
+        return float(value)
+    elif "str" in str(field.type) and isinstance(value, str):
+        return value
+    elif "int" in str(field.type) and isinstance(value, int):
+        return value
+    raise ValueError(f"expected {field.name} to be of type {field.type}; Received: {field.name}={value!r}")

@@ -1,0 +1,157 @@
+"""A run from recipe to weights: everything that `python -m training.train` brings together."""
+
+import json
+import logging
+import pathlib
+import re
+import sys
+
+from keras_inception.datasets import open_source
+
+from training import distribution, monitors
+from training.checkpoint import Checkpoints
+from training.finish import publish
+from training.loop import Loop, NotFiniteError
+from training.place import find_place
+from training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+# What a run that goes on may change: none of it changes the weights.
+CHANGEABLE = ("checkpoint_every", "keep", "evaluate_every", "half")
+
+
+class ClusterLostError(RuntimeError):
+    """Another process of the cluster is gone; the same command, given to all of them again, goes on."""
+
+
+def train(
+    recipe: Recipe, *, name, data_dir=None, work_dir, strategy="auto", cluster=None, devices=None, callbacks=()
+) -> dict:
+    """Trains, or goes on training, in this process.
+
+    Args:
+        recipe: the recipe.
+        name: its name, for titles and cards.
+        data_dir: TFDS's folder, or the folder of images; None for data that the recipe makes itself.
+        work_dir: the run's folder, the same for all workers.
+        strategy: a name of `training.distribution.make_strategy`; on JAX `"auto"` takes all local devices.
+        cluster: a `training.distribution.Cluster`; None for one process.
+        devices: names of the local devices that take part; None for all.
+        callbacks: Keras callbacks.
+
+    Returns:
+        The metrics of the last evaluation: `loss`, `accuracy`, `top5_accuracy`.
+
+    Raises:
+        ValueError: the data, the work directory or the cluster is not what the recipe needs.
+        NotFiniteError: the loss became infinite or NaN.
+        ClusterLostError: another process of the cluster is gone.
+        OSError: a file could not be read or written.
+    """
+    work_dir, cluster = pathlib.Path(work_dir), cluster or distribution.Cluster()
+    # The order counts: the strategy before any operation, precision and determinism before any layer, and nothing is
+    # written before the data and the work directory are known to be what the recipe needs.
+    place = find_place(recipe, strategy, cluster, devices)
+    training = open_source(recipe.dataset, recipe.train_split, data_dir)
+    evaluation = open_source(recipe.dataset, recipe.eval_split, data_dir)
+    broken = BrokenImages()
+    data = place.data(training, evaluation, broken)
+    if cluster.is_chief:
+        claim(work_dir, recipe)
+    engine = place.engine(training.classes, f"training/configs/{name}.py")
+    loop = Loop(
+        recipe,
+        engine,
+        data,
+        Checkpoints(work_dir / "checkpoints", recipe.keep),
+        monitors=watch(work_dir) if cluster.is_chief else (),
+        callbacks=callbacks,
+        writes=cluster.is_chief,
+    )
+    try:
+        metrics = loop.run()
+    except Exception as error:
+        if place.lost(error):
+            raise ClusterLostError(
+                "expected every process of the cluster to stay; Received: the loss of one; the same command, given to all "
+                f"of them again, goes on from the last checkpoint ({str(error).splitlines()[0]:.200})"
+            ) from error
+        raise
+    if broken.names:
+        logger.warning("%d images could not be decoded, and were left out.", len(broken.names))
+    if cluster.is_chief:
+        draw(work_dir, f"{name}: {100 * metrics['accuracy']:.2f} % top-1")
+        folder = publish(engine, recipe, metrics, work_dir, name=name, seconds=loop.seconds, hardware=place.hardware)
+        logger.info("%.2f %% top-1 accuracy; the trained model is %s", 100 * metrics["accuracy"], folder)
+    return metrics
+
+
+def watch(work_dir) -> list:
+    """What shows a run: on the terminal, in `metrics.jsonl` and in TensorBoard's folder."""
+    return [
+        monitors.MetricsFile(work_dir / "metrics.jsonl"),
+        monitors.TensorBoard(work_dir / "tensorboard"),
+        monitors.Progress(sys.stderr),
+    ]
+
+
+def draw(work_dir, title: str) -> None:
+    """Draws the curves of a run; where nothing is there to draw with, says so."""
+    from training.curves import plot_curves
+
+    try:
+        plot_curves(work_dir / "metrics.jsonl", work_dir / "curves.png", title=title)
+    except ImportError as error:
+        logger.warning("%s", error)
+
+
+def claim(work_dir: pathlib.Path, recipe: Recipe) -> None:
+    """Makes a work directory that of a recipe.
+
+    Raises:
+        ValueError: it is that of another.
+    """
+    path = work_dir / "run.json"
+    ours = recipe.to_dict()
+    if path.exists():
+        theirs = json.loads(path.read_text())["recipe"]
+        names = sorted({*ours, *theirs} - set(CHANGEABLE))
+        different = [name for name in names if ours.get(name) != theirs.get(name)]
+        if different:
+            shown = ", ".join(f"{name}={theirs.get(name)!r}" for name in different)
+            raise ValueError(
+                f"expected a work directory of this recipe, or an empty one; Received: {work_dir}, begun with {shown}"
+            )
+    work_dir.mkdir(parents=True, exist_ok=True)
+    monitors.write_run_info(work_dir, ours)
+
+
+def preview(recipe: Recipe, data_dir, path) -> None:
+    """Draws what the network will see in the first epoch."""
+    from training.preview import preview as draw_preview
+
+    source = open_source(recipe.dataset, recipe.train_split, data_dir)
+    draw_preview(source, recipe.augmentation, recipe.size(0), path, seed=recipe.seed)
+
+
+class BrokenImages:
+    """Names each image that cannot be decoded once, and counts them."""
+
+    def __init__(self):
+        self.names = set()
+
+    def __call__(self, name: str) -> None:
+        if name not in self.names:
+            self.names.add(name)
+            logger.warning("The image %s cannot be decoded, and is left out.", name)
+
+
+def one_sentence(error) -> str | None:
+    """What went wrong, for whoever gave the command; None for what only a traceback explains."""
+    text = str(error)
+    if found := re.search(r"expected [^\n]*?; Received: [^\n]*", text):  # also from inside TensorFlow's own errors
+        return found[0].split(" [[")[0].strip()
+    if isinstance(error, (OSError, NotFiniteError, ImportError)):
+        return " ".join(text.split())
+    return None

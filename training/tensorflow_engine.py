@@ -1,0 +1,115 @@
+"""Training and evaluation steps on TensorFlow, under any synchronous `tf.distribute` strategy."""
+
+import contextlib
+
+import numpy as np
+import tensorflow as tf
+
+from training import network
+from training.recipe import Recipe
+
+
+class TensorFlowEngine:
+    """A model in training: its steps, its evaluation and its state.
+
+    Keras 3's own `fit` cannot train on two or more workers: it reduces scalar logs over an axis that they do not have.
+    Here each replica returns sums, the strategy adds them up, and the gradient is that of the whole batch's mean.
+
+    Args:
+        recipe: the recipe.
+        classes: the class names, in label order.
+        strategy: a `tf.distribute` strategy; None for the default one.
+        frozen: train the classifiers alone.
+        source: what the model says of where it came from.
+    """
+
+    lag = 0  # steps that may be under way while the results of those before are looked at
+
+    def __init__(self, recipe: Recipe, classes, strategy=None, *, frozen=False, source=None):
+        self.recipe, self.frozen = recipe, frozen
+        self.strategy = strategy or tf.distribute.get_strategy()
+        with self.strategy.scope():
+            self.model = network.build(recipe, classes, source)
+            network.set_phase(self.model, frozen)
+            self.optimizer = network.build_optimizer(recipe, self.model)
+        self._train = tf.function(self._train_step, reduce_retracing=True)
+        self._evaluate = tf.function(self._evaluate_step, reduce_retracing=True)
+
+    def set_phase(self, frozen: bool) -> None:
+        """Goes from the frozen trunk to the whole network, with a fresh optimizer."""
+        if frozen == self.frozen:
+            return
+        self.frozen = frozen
+        with self.strategy.scope():
+            network.set_phase(self.model, frozen)
+            self.optimizer = network.build_optimizer(self.recipe, self.model)
+        self._train = tf.function(self._train_step, reduce_retracing=True)
+
+    def distribute(self, dataset):
+        """The batches of this worker, each cut into one part per local replica."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return dataset
+        return self.strategy.distribute_datasets_from_function(lambda context: self._per_replica(dataset))
+
+    def _per_replica(self, dataset):
+        rows = dataset.element_spec[1].shape[0]
+        replicas = len(self.strategy.extended.worker_devices)
+        return dataset.rebatch(rows // replicas, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+    def train_step(self, batch, rate: float) -> dict:
+        """One step of the optimizer; the sums of `network.loss_sums` over the global batch, as tensors."""
+        return self._train(batch, tf.constant(rate, "float32"))
+
+    def fetch(self, sums) -> dict[str, float]:
+        """The sums as numbers; waits for their step."""
+        return {name: float(value) for name, value in sums.items()}
+
+    def _train_step(self, batch, rate):
+        self.optimizer.learning_rate.assign(rate)
+        return self._reduced(self.strategy.run(self._replica_step, args=batch))
+
+    def _replica_step(self, images, labels, weights):
+        variables = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            sums = network.loss_sums(self.model(images, training=True), labels, weights, self.recipe)
+            loss = self.optimizer.scale_loss(sums["loss"] / self.recipe.batch_size)
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return sums
+
+    def _evaluate_step(self, batch):
+        return self._reduced(self.strategy.run(self._replica_evaluation, args=batch))
+
+    def _replica_evaluation(self, images, labels, weights):
+        outputs = self.model(images, training=False)
+        main = outputs["predictions"] if isinstance(outputs, dict) else outputs
+        return network.loss_sums(main, labels, weights, network.evaluation_recipe(self.recipe))
+
+    def _reduced(self, sums):
+        return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
+
+    def evaluate(self, dataset) -> dict[str, float]:
+        """Loss, accuracy and top-5 accuracy over a data set, each example counted once, with the averaged weights."""
+        with self.averaged():
+            return network.evaluation_metrics(self._evaluate(batch) for batch in self.distribute(dataset))
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """The model has its averaged weights for as long as this lasts."""
+        with network.swapped(self.model, self.optimizer):
+            yield self.model
+
+    def sync(self) -> None:
+        """Nothing to do: the variables are the state."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on: weights, random state, optimizer and averages."""
+        variables = network.state_variables(self.model, self.optimizer)
+        return {name: variable.numpy() for name, variable in variables.items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Goes on from a state of `state()`.
+
+        Raises:
+            ValueError: it is the state of another network or optimizer.
+        """
+        network.assign_state(network.state_variables(self.model, self.optimizer), state)

@@ -1,0 +1,113 @@
+"""Trains a GoogLeNet by a recipe, and goes on where it was when it is started again with the same work directory.
+
+    python -m training.train training/configs/NAME.py --data-dir D --work-dir W [--set field=value ...]
+
+`W` holds in the end: `model/` (the trained model, as `weights/` and the hub hold it), `metrics.jsonl` (one line a
+step), `curves.png`, `run.json` (the whole recipe and all versions), `checkpoints/` and `tensorboard/`.
+"""
+
+import argparse
+import logging
+import os
+import pathlib
+import sys
+
+logger = logging.getLogger(__name__)
+
+# How a process ends that has lost the rest of its cluster: sysexits.h's "temporary failure, try again".
+LOST_CLUSTER = 75
+
+
+def main(argv=None) -> int:
+    """Runs the program.
+
+    Returns:
+        The exit code: 0; 1 after an error, said in one sentence; 75 where the cluster was lost, and the same command
+        goes on; 130 after Ctrl-C. Wrong usage exits with 2, by `SystemExit`, as argparse does.
+    """
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    for ours in ("training", "keras_inception"):
+        logging.getLogger(ours).setLevel(logging.INFO)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    from training.run import ClusterLostError, one_sentence, preview, train
+
+    try:
+        settings = _settings(arguments)
+        if settings is None:
+            return 0
+        if arguments.preview:
+            preview(settings["recipe"], arguments.data_dir, arguments.preview)
+        else:
+            train(**settings)
+        return 0
+    except KeyboardInterrupt:
+        print("train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except ClusterLostError as error:
+        print(f"train: {error}", file=sys.stderr, flush=True)
+        # TensorFlow's own threads wait for the lost worker, and would hold the process up.
+        os._exit(LOST_CLUSTER)
+    except Exception as error:
+        sentence = None if arguments.debug else one_sentence(error)
+        if sentence is None:
+            raise
+        print(f"train: {sentence}", file=sys.stderr)
+        return 1
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train", description="Trains a GoogLeNet by a recipe; started again, it goes on."
+    )
+    parser.add_argument("config", metavar="CONFIG.py", help="a recipe, such as training/configs/cifar10.py")
+    parser.add_argument("--data-dir", type=pathlib.Path, help="TFDS's folder, or the folder of images")
+    parser.add_argument("--work-dir", type=pathlib.Path, help="checkpoints, logs and the trained model")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change the recipe")
+    parser.add_argument("--preview", type=pathlib.Path, metavar="OUT.png", help="only draw what the network will see")
+    parser.add_argument("--debug", action="store_true", help="show errors with their traceback")
+    cluster = parser.add_argument_group("several devices or machines (training/README.md)")
+    cluster.add_argument(
+        "--strategy",
+        default="auto",
+        choices=["auto", "one", "mirrored", "multi_worker", "parameter_server", "tpu"],
+        help="default: by what TF_CONFIG, SLURM or the arguments below say, and by the devices that are there",
+    )
+    cluster.add_argument("--workers", metavar="HOST:PORT,...", help="all workers, the first of them the chief")
+    cluster.add_argument("--parameter-servers", metavar="HOST:PORT,...")
+    cluster.add_argument("--coordinator", metavar="HOST:PORT", help="of parameter servers and their workers")
+    cluster.add_argument("--task-type", choices=["worker", "ps", "chief"], help="what this process is")
+    cluster.add_argument("--task-index", type=int, help="which of them, from 0")
+    cluster.add_argument("--port", type=int, default=12345, help="the first port of each node under SLURM")
+    return parser
+
+
+def _settings(arguments) -> dict | None:
+    """What `train` takes; None for a process that served the others' run to its end."""
+    from training import distribution
+    from training.recipe import load_config, with_settings
+
+    names = load_config(arguments.config)
+    recipe = with_settings(names["recipe"], arguments.set)
+    if arguments.preview:
+        return {"recipe": recipe}
+    if arguments.work_dir is None:
+        raise ValueError("expected --work-dir, a folder for checkpoints and results; Received: none")
+    cluster = distribution.find_cluster(arguments, os.environ)
+    if distribution.is_server(arguments.strategy, cluster):
+        distribution.serve(cluster)
+        return None
+    callbacks = names["callbacks"](arguments.work_dir) if "callbacks" in names else ()
+    return {
+        "recipe": recipe,
+        "name": pathlib.Path(arguments.config).stem,
+        "data_dir": arguments.data_dir,
+        "work_dir": arguments.work_dir,
+        "strategy": arguments.strategy,
+        "cluster": cluster,
+        "callbacks": callbacks,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
