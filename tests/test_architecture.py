@@ -14,6 +14,7 @@ ALLOWED = {
     "layers": set(),
     "preprocessing": set(),
     "labels": set(),
+    "datasets": set(),
     "models": BOTTOM,
     "convert": set(),
     "hub": {"convert"},  # only the Checkpoint that both speak of

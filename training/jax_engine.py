@@ -80,6 +80,10 @@ class JaxEngine:
                 layouts = [distribution.get_data_layout(array.shape) for array in arrays]
                 yield tuple(map(keras.distribution.distribute_tensor, arrays, layouts))
 
+    def images(self, batch) -> np.ndarray:
+        """The images of a batch."""
+        return np.asarray(batch[0])
+
     def train_step(self, batch, rate: float) -> dict:
         """One step of the optimizer; the sums of `network.loss_sums` over the batch, as device arrays."""
         *self._state, sums = self._train(*self._state, batch, np.float32(rate))

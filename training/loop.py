@@ -112,6 +112,8 @@ class Loop:
         first = self.step % self.data.steps_per_epoch
         self.callbacks.on_epoch_begin(epoch)
         for batch in self.engine.distribute(self.data.training(epoch, first, self.recipe.size(epoch))):
+            if self.step == 0:
+                self._show(batch)
             self._step(batch)
         self._settle(0)
         end = (epoch + 1) * self.data.steps_per_epoch
@@ -125,6 +127,13 @@ class Loop:
         self.callbacks.on_epoch_end(epoch, logs)
         # After the callbacks, which may have stopped the training or changed the weights; and before the trunk thaws.
         self._save()
+
+    def _show(self, batch):
+        """Shows the first batch to the monitors that can draw it."""
+        images = self.engine.images(batch)
+        for monitor in self.monitors:
+            if images is not None and hasattr(monitor, "images"):
+                monitor.images(0, images)
 
     def _step(self, batch):
         rate = self.recipe.rate(self.step, self.data.steps_per_epoch)

@@ -39,6 +39,9 @@ class ParameterServerEngine(TensorFlowEngine):
         for _ in range(steps):
             yield iterators
 
+    def images(self, batch) -> None:
+        """None: the images are on the workers."""
+
     def train_step(self, batch, rate: float):
         """Gives a step to a worker; the sums of `network.loss_sums` over its batch, when it is done."""
         return self.coordinator.schedule(self._train, args=(batch, tf.constant(rate, "float32")))

@@ -30,6 +30,8 @@ def find_place(recipe: Recipe, strategy: str, cluster: distribution.Cluster, dev
 class TensorFlowPlace:
     """TensorFlow, under a `tf.distribute` strategy, which must be made before the process runs any operation."""
 
+    has_tensorboard = True
+
     def __init__(self, recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
         import tensorflow as tf
 
@@ -81,6 +83,7 @@ class TensorFlowPlace:
                 first_step=first_step,
                 worker=worker,
                 shuffle_buffer=recipe.shuffle_buffer,
+                shard_by=recipe.shard_by,
                 broken=recipe.broken,
                 on_broken=None if self.asynchronous else on_broken,
                 own_order=self.asynchronous,
@@ -93,6 +96,8 @@ class TensorFlowPlace:
                 resize_to=recipe.resize_to,
                 batch_size=recipe.batch_size,
                 worker=worker,
+                broken=recipe.broken,
+                on_broken=on_broken,
             )
 
         return Data(batches, evaluation_batches, steps(training, recipe))
@@ -108,6 +113,8 @@ class TensorFlowPlace:
 
 class JaxPlace:
     """JAX, on all local devices; a data set in memory needs no TensorFlow."""
+
+    has_tensorboard = False
 
     def __init__(self, recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
         import jax
@@ -137,15 +144,14 @@ class JaxPlace:
     def data(self, training, evaluation, on_broken) -> Data:
         """The batches of the recipe's data sets, as NumPy arrays."""
         from keras_inception.datasets import ArraySource
-
-        from training import array_pipeline
+        from training import input_pipeline
 
         recipe = self.recipe
         if not (isinstance(training, ArraySource) and isinstance(evaluation, ArraySource)):
             return self._through_tensorflow(training, evaluation, on_broken)
 
         def batches(epoch, first_step, size):
-            return array_pipeline.training_batches(
+            return input_pipeline.array_batches(
                 training,
                 size=size,
                 batch_size=recipe.batch_size,
@@ -156,7 +162,9 @@ class JaxPlace:
             )
 
         def evaluation_batches():
-            return array_pipeline.evaluation_batches(evaluation, size=max(recipe.sizes), batch_size=recipe.batch_size)
+            return input_pipeline.array_evaluation_batches(
+                evaluation, size=max(recipe.sizes), resize_to=recipe.resize_to, batch_size=recipe.batch_size
+            )
 
         return Data(batches, evaluation_batches, steps(training, recipe))
 
@@ -181,6 +189,6 @@ def steps(source, recipe: Recipe) -> int:
     """
     if len(source) < recipe.batch_size:
         raise ValueError(
-            f"expected at least one batch of {recipe.batch_size} images in {source.name}; Received: {len(source)} images"
+            f"expected at least {recipe.batch_size} images in {source.name}, one batch; Received: {len(source)}"
         )
     return len(source) // recipe.batch_size

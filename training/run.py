@@ -1,5 +1,6 @@
 """A run from recipe to weights: everything that `python -m training.train` brings together."""
 
+import importlib.util
 import json
 import logging
 import pathlib
@@ -7,7 +8,6 @@ import re
 import sys
 
 from keras_inception.datasets import open_source
-
 from training import distribution, monitors
 from training.checkpoint import Checkpoints
 from training.finish import publish
@@ -65,7 +65,7 @@ def train(
         engine,
         data,
         Checkpoints(work_dir / "checkpoints", recipe.keep),
-        monitors=watch(work_dir) if cluster.is_chief else (),
+        monitors=watch(work_dir, place) if cluster.is_chief else (),
         callbacks=callbacks,
         writes=cluster.is_chief,
     )
@@ -74,8 +74,8 @@ def train(
     except Exception as error:
         if place.lost(error):
             raise ClusterLostError(
-                "expected every process of the cluster to stay; Received: the loss of one; the same command, given to all "
-                f"of them again, goes on from the last checkpoint ({str(error).splitlines()[0]:.200})"
+                "expected every process of the cluster to stay; Received: the loss of one; the same command, given to "
+                f"all of them again, goes on from the last checkpoint ({str(error).splitlines()[0]:.200})"
             ) from error
         raise
     if broken.names:
@@ -87,13 +87,12 @@ def train(
     return metrics
 
 
-def watch(work_dir) -> list:
-    """What shows a run: on the terminal, in `metrics.jsonl` and in TensorBoard's folder."""
-    return [
-        monitors.MetricsFile(work_dir / "metrics.jsonl"),
-        monitors.TensorBoard(work_dir / "tensorboard"),
-        monitors.Progress(sys.stderr),
-    ]
+def watch(work_dir, place) -> list:
+    """What shows a run: on the terminal, in `metrics.jsonl`, and with TensorFlow in TensorBoard's files."""
+    shown = [monitors.MetricsFile(work_dir / "metrics.jsonl"), monitors.Progress(sys.stderr)]
+    if place.has_tensorboard and importlib.util.find_spec("tensorboard"):
+        shown.append(monitors.TensorBoard(work_dir / "tensorboard"))
+    return shown
 
 
 def draw(work_dir, title: str) -> None:

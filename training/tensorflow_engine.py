@@ -56,6 +56,10 @@ class TensorFlowEngine:
         replicas = len(self.strategy.extended.worker_devices)
         return dataset.rebatch(rows // replicas, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
+    def images(self, batch) -> np.ndarray:
+        """The images of a batch, or those of its first local replica."""
+        return self.strategy.experimental_local_results(batch[0])[0].numpy()
+
     def train_step(self, batch, rate: float) -> dict:
         """One step of the optimizer; the sums of `network.loss_sums` over the global batch, as tensors."""
         return self._train(batch, tf.constant(rate, "float32"))

@@ -94,7 +94,7 @@ def _settings(arguments) -> dict | None:
     if arguments.work_dir is None:
         raise ValueError("expected --work-dir, a folder for checkpoints and results; Received: none")
     cluster = distribution.find_cluster(arguments, os.environ)
-    if distribution.is_server(arguments.strategy, cluster):
+    if distribution.is_server(cluster):
         distribution.serve(cluster)
         return None
     callbacks = names["callbacks"](arguments.work_dir) if "callbacks" in names else ()

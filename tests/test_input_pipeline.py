@@ -1,0 +1,446 @@
+"""Batches: order, rows of workers, going on in the middle, broken images; with TensorFlow and without."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_datasets import CIFAR10, encoded, prepare_tiles, write
+
+from keras_inception.datasets import ArraySource, FolderSource, TFDSSource, synthetic
+from training import input_pipeline
+from training.augmentation import Augmentation
+from training.input_pipeline import array_batches, array_evaluation_batches, evaluation_batches, training_batches
+
+PLAIN = Augmentation(crop="none", mirror=False, photometric=0.0, lighting=0.0)
+SHIFTS = Augmentation(crop="shift", shift=2, photometric=0.0, lighting=0.0)
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def arrays(count=40, size=8) -> ArraySource:
+    """Images whose red tells their number, and whose label is the number modulo 3."""
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
+    images[..., 0] = np.arange(count)[:, np.newaxis, np.newaxis]
+    return ArraySource(images, np.arange(count) % 3)
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("tfds")
+    prepare_tiles(data_dir, [(encoded(number), number % 3) for number in range(40)])
+    return TFDSSource("tiles", "train", data_dir)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("folder")
+    for number in range(50):
+        write(data_dir / "ab"[number % 2] / f"{number:02}.png", encoded(number))
+    return FolderSource(data_dir, "train")
+
+
+@pytest.fixture(params=["tfds", "folder", "arrays", "numpy"])
+def train(request, tiles, folder):
+    """A function from arguments to the batches of 40 examples, as NumPy arrays, for each kind of source."""
+    sources = {"tfds": tiles, "folder": folder, "arrays": arrays(), "numpy": arrays()}
+
+    def batches(**arguments):
+        function = array_batches if request.param == "numpy" else training_batches
+        defaults = {"size": 8, "batch_size": 8, "augmentation": PLAIN, "seed": 0, "epoch": 0}
+        if request.param == "tfds":
+            defaults["shuffle_buffer"] = 10
+        return collected(function(sources[request.param], **{**defaults, **arguments}))
+
+    return batches
+
+
+def collected(batches) -> list[tuple[np.ndarray, ...]]:
+    return [tuple(map(np.asarray, batch)) for batch in batches]
+
+
+def numbers(batches) -> list[int]:
+    """What the reds of the images say."""
+    return [int(red) for images, *_ in batches for red in images[:, 0, 0, 0].round()]
+
+
+def assert_equal(batches, others):
+    assert len(batches) == len(others)
+    for batch, other in zip(batches, others, strict=True):
+        for array, same in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(array, same)
+
+
+def test_every_example_once_an_epoch(train):
+    batches = train()
+    assert len(batches) == 5
+    for images, labels, weights in batches:
+        assert (images.shape, images.dtype) == ((8, 8, 8, 3), np.float32)
+        assert (labels.shape, labels.dtype) == ((8,), np.int64)
+        assert weights.dtype == np.float32 and weights.tolist() == [1] * 8
+    assert len(set(numbers(batches))) == 40
+
+
+def test_images_and_labels_belong_together(tiles):
+    for source in (tiles, arrays()):
+        batches = collected(training_batches(source, size=8, batch_size=8, augmentation=PLAIN, seed=0, epoch=0))
+        assert [number % 3 for number in numbers(batches)] == [label for batch in batches for label in batch[1]]
+
+
+def test_what_does_not_fill_a_batch_is_left_to_other_epochs(train):
+    epochs = [numbers(train(batch_size=12, epoch=epoch)) for epoch in range(8)]
+    assert {len(epoch) for epoch in epochs} == {36} and len(set(sum(epochs, []))) == 40
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(train):
+    first = numbers(train(seed=1, epoch=1))
+    assert first == numbers(train(seed=1, epoch=1))
+    assert first != sorted(first)
+    for other in ({"seed": 1, "epoch": 2}, {"seed": 2, "epoch": 1}, {"seed": 2, "epoch": 2}):
+        assert numbers(train(**other)) != first
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch(train):
+    whole = train(augmentation=SHIFTS, epoch=3)
+    for step in (1, 4, 5):
+        assert_equal(train(augmentation=SHIFTS, epoch=3, first_step=step), whole[step:])
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_share_the_batches_of_one(train, workers):
+    whole = train(augmentation=SHIFTS, first_step=1)
+    parts = [train(augmentation=SHIFTS, first_step=1, worker=(index, workers)) for index in range(workers)]
+    joined = [tuple(map(np.concatenate, zip(*batches, strict=True))) for batches in zip(*parts, strict=True)]
+    assert_equal(joined, whole)
+
+
+def test_what_an_example_looks_like_depends_on_its_own_name_alone(train):
+    def views(**arguments):
+        batches = train(augmentation=SHIFTS, **arguments)
+        return dict(zip(numbers(batches), np.concatenate([images for images, *_ in batches]), strict=True))
+
+    views_by_5, views_by_8 = views(batch_size=5), views()
+    assert all((views_by_8[number] == view).all() for number, view in views_by_5.items())
+
+
+def test_an_example_looks_different_in_each_epoch():
+    source = ArraySource(np.repeat(arrays().images[:1], 40, 0), np.zeros(40, int))
+    for function in (training_batches, array_batches):
+        views = set()
+        for seed, epoch in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            batches = function(source, size=8, batch_size=40, augmentation=SHIFTS, seed=seed, epoch=epoch)
+            ((images, *_),) = collected(batches)
+            order = tuple(image.tobytes() for image in images)
+            views.add(order)
+            assert len(set(order)) > 20  # of 50 possible ones
+        assert len(views) == 4
+
+
+def test_the_whole_augmentation_runs_in_parallel_and_repeats_itself(folder):
+    def batches(**arguments):
+        settings = {"size": 16, "batch_size": 10, "augmentation": Augmentation(), "seed": 5, "epoch": 2}
+        return collected(training_batches(folder, **settings, **arguments))
+
+    assert_equal(batches(), batches())
+    assert_equal(batches(first_step=2), batches()[2:])
+
+
+def test_a_data_set_says_how_long_it_is_and_what_is_in_it(tiles):
+    dataset = training_batches(tiles, size=16, batch_size=12, augmentation=PLAIN, seed=0, epoch=0, first_step=1)
+    assert int(dataset.cardinality()) == 2
+    assert [tuple(spec.shape) for spec in dataset.element_spec] == [(12, 16, 16, 3), (12,), (12,)]
+    dataset = evaluation_batches(tiles, size=16, resize_to=20, batch_size=12, worker=(1, 2))
+    assert int(dataset.cardinality()) == 4
+    assert [tuple(spec.shape) for spec in dataset.element_spec] == [(6, 16, 16, 3), (6,), (6,)]
+
+
+@pytest.mark.parametrize("batch_size, workers", [(16, 1), (16, 2), (7, 1), (40, 4), (64, 4), (128, 64)])
+def test_evaluation_is_exact(tiles, folder, batch_size, workers):
+    def evaluate(function, source):
+        return [
+            collected(function(source, size=8, resize_to=8, batch_size=batch_size, worker=(index, workers)))
+            for index in range(workers)
+        ]
+
+    workers_or_two = (0, 1, workers - 1) if workers > 4 else range(workers)
+    sources = [(array_evaluation_batches, arrays())]
+    if workers <= 4:
+        sources += [(evaluation_batches, source) for source in (tiles, folder, arrays())]
+    for function, source in sources:
+        parts = evaluate(function, source)
+        assert {len(part) for part in parts} == {-(-40 // batch_size)}
+        assert {batch[0].shape for part in parts for batch in part} == {(batch_size // workers, 8, 8, 3)}
+        seen = []
+        for batch in sum(parts, []):
+            for image, label, weight in zip(*batch, strict=True):
+                if weight:
+                    seen.append(int(image[0, 0, 0]))
+                else:
+                    assert label == 0 and not image.any()
+        expected = range(40) if source is not folder else [n for n in range(50) if n % 10 < 8]
+        assert sorted(seen) == list(expected)
+    assert workers_or_two
+
+
+def test_evaluation_crops_the_centre():
+    source = arrays(size=10)
+    for batches in (
+        evaluation_batches(source, size=4, resize_to=10, batch_size=40),
+        array_evaluation_batches(source, size=4, resize_to=10, batch_size=40),
+    ):
+        ((images, labels, weights),) = collected(batches)
+        np.testing.assert_allclose(images, source.images[:, 3:7, 3:7], atol=1e-3)
+        assert labels.tolist() == source.labels.tolist() and weights.all()
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A folder of ten images, of which four are none."""
+    jpeg = encoded(200, "JPEG", size=64)
+    files = {"text.jpg": b"no image\n", "empty.png": b"", "cut.jpg": jpeg[: len(jpeg) // 2], "gone.jpg": jpeg}
+    for name, data in files.items():
+        write(tmp_path / "a" / name, data)
+    for number in range(6):
+        write(tmp_path / "b" / f"{number}.png", encoded(number + 1))
+    source = FolderSource(tmp_path, "train")
+    (tmp_path / "a" / "gone.jpg").unlink()
+    return source
+
+
+def test_broken_images_are_named_and_counted(broken):
+    named = []
+    settings = {"size": 8, "seed": 0, "augmentation": PLAIN, "on_broken": named.append}
+    batches = collected(training_batches(broken, batch_size=3, epoch=1, **settings))
+    assert len(batches) == 3
+    good = [weights.sum() for *_, weights in batches]
+    assert sum(good) + len(named) == 9
+    assert set(named) <= {"a/text.jpg", "a/empty.png", "a/cut.jpg", "a/gone.jpg"} and len(set(named)) == len(named)
+    for images, labels, weights in batches:
+        assert not images[weights == 0].any() and set(images[weights == 1][:, 0, 0, 0]) <= set(range(1, 7))
+        assert (labels == weights).all()  # class a is broken, class b is not
+
+
+def test_broken_images_in_an_evaluation(broken):
+    named = []
+    batches = evaluation_batches(broken, size=8, resize_to=8, batch_size=6, on_broken=named.append)
+    (_, labels, weights), (_, _, last) = collected(batches)
+    assert sorted(named) == ["a/cut.jpg", "a/empty.png", "a/gone.jpg", "a/text.jpg"]
+    assert weights.tolist() == [0, 0, 0, 0, 1, 1] and labels.tolist() == [0, 0, 0, 0, 1, 1]
+    assert last.tolist() == [1, 1, 0, 0, 0, 0][: len(last)] or last.sum() == len(broken) - 6
+
+
+def test_a_chunk_of_broken_images(tmp_path):
+    for number in range(8):
+        write(tmp_path / "ab"[number % 2] / f"{number}.png", b"nothing")
+    named = []
+    batches = training_batches(
+        FolderSource(tmp_path, "train"),
+        size=8,
+        batch_size=4,
+        augmentation=PLAIN,
+        seed=0,
+        epoch=0,
+        on_broken=named.append,
+    )
+    assert [weights.sum() for *_, weights in collected(batches)] == [0, 0] and len(named) == 8
+
+
+def test_tensorflow_prints_the_names_where_python_cannot(broken, capfd):
+    collected(evaluation_batches(broken, size=8, resize_to=8, batch_size=10))
+    printed = capfd.readouterr().err
+    assert all(name in printed for name in ("a/cut.jpg", "a/empty.png", "a/gone.jpg", "a/text.jpg"))
+
+
+def test_broken_images_may_be_fatal(broken):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"expected an image that can be decoded; Received: a/cut\.jpg"
+    ):
+        collected(evaluation_batches(broken, size=8, resize_to=8, batch_size=5, broken="fatal"))
+    settings = {"size": 8, "batch_size": 10, "augmentation": PLAIN, "seed": 0, "epoch": 0}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Received: a/(cut|empty|gone|text)\."):
+        collected(training_batches(broken, broken="fatal", **settings))
+
+
+def test_broken_images_of_a_tfds_data_set(tmp_path):
+    good, bad = encoded(7), b"no image"
+    prepare_tiles(tmp_path, [(bad if number in (3, 5) else good, 1) for number in range(12)], shards=1)
+    source, named = TFDSSource("tiles", "train", tmp_path), []
+    settings = {"size": 8, "batch_size": 4, "augmentation": PLAIN, "seed": 0, "epoch": 0}
+    batches = collected(training_batches(source, on_broken=named.append, **settings))
+    assert sum(weights.sum() for *_, weights in batches) == 10
+    assert len(named) == 2 and all(name.startswith("tiles-train") for name in named)
+
+
+def test_a_label_without_a_class_is_an_error(tmp_path):
+    prepare_tiles(tmp_path, [(encoded(number), -1 if number == 5 else 1) for number in range(8)], shards=1)
+    source = TFDSSource("tiles", "train", tmp_path)
+    message = r"expected labels in \[0, 3\); Received: -1 of tiles-train\.tfrecord-00000-of-00001__\d"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        collected(training_batches(source, size=8, batch_size=4, augmentation=PLAIN, seed=0, epoch=0))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        collected(evaluation_batches(source, size=8, resize_to=8, batch_size=4))
+
+
+JPEG = encoded(100, "JPEG", size=32)
+BYTES = st.one_of(
+    st.binary(max_size=64),
+    st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFF\0\0\0\0WEBP"]).flatmap(
+        lambda start: st.binary(max_size=64).map(lambda rest: start + rest)
+    ),
+    st.integers(0, len(JPEG)).map(lambda end: JPEG[:end]),
+    st.tuples(st.integers(0, len(JPEG) - 1), st.integers(0, 255)).map(
+        lambda change: JPEG[: change[0]] + bytes([change[1]]) + JPEG[change[0] + 1 :]
+    ),
+)
+
+
+@hypothesis.settings(max_examples=12, deadline=None, derandomize=True)
+@hypothesis.given(st.lists(BYTES, min_size=12, max_size=12))
+def test_no_bytes_end_a_run(files):
+    with tempfile.TemporaryDirectory() as root:
+        for number, data in enumerate(files):
+            write(pathlib.Path(root) / "train" / "ab"[number % 2] / f"{number}.jpg", data)
+            write(pathlib.Path(root) / "val" / "ab"[number % 2] / f"{number}.jpg", data)
+        source, named = FolderSource(root, "train"), []
+        settings = {"size": 8, "augmentation": Augmentation(), "seed": 0, "epoch": 0}
+        batches = collected(training_batches(source, batch_size=6, on_broken=named.append, **settings))
+        assert sum(weights.sum() for *_, weights in batches) + len(named) == 12
+        assert all(np.isfinite(images).all() for images, *_ in batches)
+        collected(evaluation_batches(source, size=8, resize_to=8, batch_size=6))
+
+
+def test_workers_may_share_the_files(tiles):
+    def part(index, workers, **arguments):
+        settings = {"size": 8, "batch_size": 8, "augmentation": SHIFTS, "seed": 0, "epoch": 0}
+        return collected(training_batches(tiles, shard_by="files", worker=(index, workers), **settings, **arguments))
+
+    # Ten examples a file: two workers have twenty each, which is what they need.
+    parts = [numbers(part(index, 2)) for index in range(2)]
+    assert [len(set(found)) for found in parts] == [20, 20] and not set(parts[0]) & set(parts[1])
+    assert_equal(part(1, 2, first_step=3), part(1, 2)[3:])
+
+
+def test_a_worker_with_too_few_files_reads_them_again(tmp_path):
+    prepare_tiles(tmp_path, [(encoded(number), 0) for number in range(24)], shards=3)
+    source = TFDSSource("tiles", "train", tmp_path)
+    settings = {"size": 8, "batch_size": 8, "augmentation": PLAIN, "seed": 0, "epoch": 0, "shard_by": "files"}
+    parts = [numbers(collected(training_batches(source, worker=(index, 2), **settings))) for index in range(2)]
+    # Two files and one, of eight examples each, for twelve rows each.
+    assert [len(part) for part in parts] == [12, 12]
+    assert [len(set(part)) for part in parts] == [12, 8] and not set(parts[0]) & set(parts[1])
+    # More workers than files: the examples are shared.
+    parts = [numbers(collected(training_batches(source, worker=(index, 4), **settings))) for index in range(4)]
+    assert sorted(sum(parts, [])) == list(range(24))
+
+
+def test_iterators_may_have_an_order_of_their_own(tiles, folder):
+    for source in (tiles, folder, arrays()):
+        settings = {"size": 8, "batch_size": 8, "augmentation": PLAIN, "seed": 0, "epoch": 0}
+        dataset = training_batches(source, own_order=True, **settings)
+        orders = [numbers(collected(dataset)) for _ in range(2)]
+        assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]) and len(set(orders[0])) == 40
+        assert int(dataset.cardinality()) == 5
+
+
+@pytest.mark.skipif(not (CIFAR10 / "cifar10").is_dir(), reason=f"cifar10 is not prepared in {CIFAR10}")
+def test_cifar10():
+    source = TFDSSource("cifar10", "test[:1000]", CIFAR10)
+    settings = {"size": 32, "batch_size": 100, "augmentation": SHIFTS, "seed": 0, "epoch": 0, "shuffle_buffer": 300}
+    whole = collected(training_batches(source, **settings))
+    assert len({image.tobytes() for images, *_ in whole for image in images}) == 1000
+    assert_equal(collected(training_batches(source, first_step=6, **settings)), whole[6:])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"batch_size": 41}, "expected at least 41 examples in arrays, one batch; Received: 40"),
+        ({"first_step": 6}, r"expected first_step in \[0, 5\]; Received: first_step=6"),
+        ({"first_step": -1}, "Received: first_step=-1"),
+        ({"worker": (0, 3)}, r"expected worker=\(index, count\) and a batch_size that count divides"),
+        ({"worker": (2, 2)}, r"Received: worker=\(2, 2\), batch_size=8"),
+    ],
+)
+def test_errors_of_arguments(arguments, message):
+    for function in (training_batches, array_batches):
+        with pytest.raises(ValueError, match=message):
+            function(arrays(), **{"size": 8, "batch_size": 8, "augmentation": PLAIN, "seed": 0, "epoch": 0} | arguments)
+
+
+def test_errors_of_choices():
+    settings = {"size": 8, "batch_size": 8, "augmentation": PLAIN, "seed": 0, "epoch": 0}
+    with pytest.raises(ValueError, match="expected broken to be skip or fatal; Received: broken='ignore'"):
+        training_batches(arrays(), broken="ignore", **settings)
+    with pytest.raises(ValueError, match="expected shard_by to be examples or files; Received: shard_by='rows'"):
+        training_batches(arrays(), shard_by="rows", **settings)
+    with pytest.raises(ValueError, match="expected resize_to of at least the size, 8; Received: resize_to=4"):
+        array_evaluation_batches(arrays(), size=8, resize_to=4, batch_size=8)
+
+
+@pytest.mark.parametrize("change", [{"crop": "area"}, {"photometric": 0.5}, {"lighting": 0.1}])
+def test_what_needs_tensorflow_is_said(change):
+    options = Augmentation(**{"crop": "shift", "photometric": 0.0, "lighting": 0.0, **change})
+    with pytest.raises(ValueError, match="expected crop shift or none, .* or TensorFlow, which all else needs"):
+        array_batches(arrays(), size=8, batch_size=8, augmentation=options, seed=0, epoch=0)
+
+
+@pytest.mark.parametrize("shape, size", [((8, 8), 4), ((9, 7), 4), ((5, 6), 8), ((32, 32), 24), ((4, 4), 4)])
+def test_resizing_by_area_is_tensorflows(shape, size):
+    images = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), "uint8")
+    expected = tf.image.resize(images, (size, size), "area").numpy()
+    np.testing.assert_allclose(input_pipeline._resized(images, size), expected, rtol=1e-5, atol=1e-3)
+
+
+def test_resizing_by_area_by_hand():
+    # Three pixels to two: each new one covers one and a half old ones.
+    expected = [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]]
+    np.testing.assert_allclose(input_pipeline._area_weights(3, 2), expected, rtol=1e-6)
+
+
+def test_windows_are_those_of_the_padded_image_and_all_of_them_occur():
+    image = np.arange(25 * 3, dtype="uint8").reshape(5, 5, 3)
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), "reflect")
+    windows = {padded[top : top + 5, left : left + 5].tobytes() for top in range(5) for left in range(5)}
+    mirrored = {padded[top : top + 5, left : left + 5][:, ::-1].tobytes() for top in range(5) for left in range(5)}
+    source = ArraySource(np.repeat(image[np.newaxis], 1000, 0), np.zeros(1000, int))
+    ((images, *_),) = array_batches(source, size=5, batch_size=1000, augmentation=SHIFTS, seed=0, epoch=0)
+    found = [view.astype("uint8").tobytes() for view in images]
+    assert set(found) == windows | mirrored
+    assert 400 < sum(view in mirrored for view in found) < 600
+
+
+def test_numpy_and_tensorflow_see_the_same_where_nothing_is_random():
+    source = arrays(size=12)
+    settings = {"size": 12, "batch_size": 40, "augmentation": PLAIN, "seed": 0, "epoch": 0}
+    (ours,), (theirs,) = (collected(f(source, **settings)) for f in (array_batches, training_batches))
+    by_number = {int(image[0, 0, 0]): (image, label) for image, label in zip(*theirs[:2], strict=True)}
+    for image, label in zip(*ours[:2], strict=True):
+        same, its = by_number.pop(int(image[0, 0, 0]))
+        np.testing.assert_allclose(image, same, atol=1e-3)
+        assert label == its
+
+
+def test_arrays_need_no_tensorflow():
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "import types\n"
+        "from keras_inception.datasets import synthetic\n"
+        "from training.input_pipeline import array_batches, array_evaluation_batches\n"
+        "options = types.SimpleNamespace(crop='shift', shift=4, mirror=True, photometric=0.0, lighting=0.0)\n"
+        "batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)\n"
+        "print(sum(float(images.sum()) for images, *_ in batches))\n"
+        "evaluation = array_evaluation_batches(synthetic('validation'), size=24, resize_to=32, batch_size=64)\n"
+        "print(sum(float(weights.sum()) for *_, weights in evaluation))"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    total, count = map(float, result.stdout.split())
+    options = Augmentation(crop="shift", shift=4, photometric=0.0, lighting=0.0)
+    batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)
+    assert total == pytest.approx(sum(float(images.sum()) for images, *_ in batches)) and count == 160

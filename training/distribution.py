@@ -1,0 +1,268 @@
+"""Which processes and devices a run uses: from arguments, TF_CONFIG or SLURM to a `tf.distribute` strategy."""
+
+import dataclasses
+import json
+import os
+import re
+
+TASKS = ("worker", "ps", "chief")
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "parameter_server", "tpu")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The processes of a run, and which of them this one is. Without addresses it is alone.
+
+    Args:
+        workers: addresses `host:port`; without parameter servers the first worker is the chief.
+        parameter_servers: addresses of the processes that hold the weights.
+        coordinator: address of the process that hands out the steps, with parameter servers.
+        task_type: `"worker"`, `"ps"` (a parameter server) or `"chief"` (the coordinator), TensorFlow's words.
+        task_index: which one of its kind, from 0.
+
+    Raises:
+        ValueError: there is no such task, or parameter servers lack workers or a coordinator.
+    """
+
+    workers: tuple[str, ...] = ()
+    parameter_servers: tuple[str, ...] = ()
+    coordinator: str | None = None
+    task_type: str = "worker"
+    task_index: int = 0
+
+    def __post_init__(self):
+        if self.task_type not in TASKS:
+            raise ValueError(f"expected the task type to be worker, ps or chief; Received: {self.task_type!r}")
+        addresses = (*self.workers, *self.parameter_servers, *([self.coordinator] if self.coordinator else []))
+        for address in addresses:
+            if not (isinstance(address, str) and re.fullmatch(r"[^\s:]+:\d+|\[[0-9a-fA-F:]+\]:\d+", address)):
+                raise ValueError(f"expected an address host:port; Received: {address!r}")
+        if len(set(addresses)) < len(addresses):
+            raise ValueError(f"expected an address for each process; Received: one twice in {', '.join(addresses)}")
+        if self.parameter_servers and not (self.workers and self.coordinator):
+            raise ValueError(
+                "expected parameter servers to have workers and a coordinator; "
+                f"Received: workers={self.workers}, coordinator={self.coordinator}"
+            )
+        count = {"worker": len(self.workers), "ps": len(self.parameter_servers), "chief": 1}[self.task_type]
+        if not 0 <= self.task_index < max(1, count) or (addresses and not count):
+            raise ValueError(
+                f"expected the index of one of {count} tasks of type {self.task_type}; Received: {self.task_index}"
+            )
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes checkpoints, logs and the trained model."""
+        return self.task_type == "chief" or (self.task_type == "worker" and self.task_index == 0)
+
+    def tf_config(self) -> dict:
+        """The cluster in the form of TF_CONFIG."""
+        cluster = {"worker": list(self.workers)}
+        if self.parameter_servers:
+            cluster |= {"ps": list(self.parameter_servers), "chief": [self.coordinator]}
+        return {"cluster": cluster, "task": {"type": self.task_type, "index": self.task_index}}
+
+
+def find_cluster(arguments, environ) -> Cluster:
+    """The cluster that the arguments name; else TF_CONFIG's; else that of the SLURM step; else this process alone.
+
+    Args:
+        arguments: with `workers`, `parameter_servers`, `coordinator`, `task_type`, `task_index` (None where they were
+            not given) and `port`, the first port of each SLURM node.
+        environ: the environment, a mapping.
+
+    Raises:
+        ValueError: what is there makes no cluster.
+    """
+    if arguments.workers:
+        return Cluster(
+            tuple(arguments.workers.split(",")),
+            tuple((arguments.parameter_servers or "").split(",")) if arguments.parameter_servers else (),
+            arguments.coordinator,
+            arguments.task_type or "worker",
+            _index(arguments.task_index, "--task-index"),
+        )
+    if any((arguments.parameter_servers, arguments.coordinator, arguments.task_type, arguments.task_index)):
+        raise ValueError("expected --workers with the other addresses of a cluster; Received: none")
+    if environ.get("TF_CONFIG"):
+        return _from_tf_config(environ["TF_CONFIG"])
+    if "SLURM_PROCID" in environ and int(environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", 1))) > 1:
+        return _from_slurm(environ, arguments.port)
+    return Cluster()
+
+
+def _index(value, name) -> int:
+    if value is None:
+        raise ValueError(f"expected {name}, which of the processes this is; Received: none")
+    return value
+
+
+def _from_tf_config(text: str) -> Cluster:
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        known = {"worker", "ps", "chief", "evaluator"}
+        if not isinstance(cluster, dict) or not isinstance(task, dict) or set(cluster) - known:
+            raise TypeError(f"cluster={cluster!r}")
+        addresses = {kind: tuple(cluster.get(kind, ())) for kind in known}
+        index = task.get("index", 0)
+        if isinstance(index, bool) or not isinstance(index, int):
+            raise TypeError(f"index={index!r}")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            'expected TF_CONFIG such as {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", '
+            '"index": 0}}; '
+            f"Received: {text:.200} ({error})"
+        ) from error
+    if not cluster:
+        return Cluster()
+    kind = task.get("type", "worker")
+    if addresses["ps"]:
+        return Cluster(addresses["worker"], addresses["ps"], (addresses["chief"] or (None,))[0], kind, index)
+    # Without parameter servers a chief is a worker among workers, the first.
+    workers = addresses["chief"] + addresses["worker"]
+    if kind == "worker" and addresses["chief"]:
+        index += len(addresses["chief"])
+    return Cluster(workers, task_type="worker" if kind == "chief" else kind, task_index=index)
+
+
+def _from_slurm(environ, port: int) -> Cluster:
+    def variable(*names):
+        for name in names:
+            if environ.get(name):
+                return environ[name]
+        raise ValueError(f"expected SLURM to set {' or '.join(names)}; Received: neither, outside of srun")
+
+    nodes = expand_nodes(variable("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST"))
+    counts = _expand_counts(variable("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
+    tasks = int(variable("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"))
+    if len(nodes) != len(counts) or sum(counts) != tasks:
+        raise ValueError(
+            f"expected SLURM to place its {tasks} tasks on its nodes; Received: {counts} tasks on {','.join(nodes)}"
+        )
+    # The tasks of one node cannot share a port.
+    workers = [f"{node}:{port + number}" for node, count in zip(nodes, counts, strict=True) for number in range(count)]
+    return Cluster(tuple(workers), task_index=int(environ["SLURM_PROCID"]))
+
+
+def expand_nodes(text: str) -> list[str]:
+    """The names in a SLURM node list, in its order: `"gpu[01-03,7],login2"` are gpu01, gpu02, gpu03, gpu7, login2.
+
+    TensorFlow's own SlurmClusterResolver sorts the names as text, n10 before n9, and then the ranks are wrong.
+
+    Raises:
+        ValueError: it is no node list.
+    """
+    nodes = []
+    for part in re.findall(r"(?:[^,\[\]]|\[[^\[\]]*\])+", text):
+        names = [""]
+        for literal, ranges in re.findall(r"([^\[\]]+)|\[([^\[\]]*)\]", part):
+            names = [name + end for name in names for end in ([literal] if literal else _expand_ranges(ranges, text))]
+        nodes += names
+    rebuilt = ",".join(re.findall(r"(?:[^,\[\]]|\[[^\[\]]*\])+", text))
+    if not nodes or rebuilt != text:
+        raise ValueError(f"expected a SLURM node list such as gpu[01-03],login2; Received: {text!r}")
+    return nodes
+
+
+def _expand_ranges(ranges: str, text: str) -> list[str]:
+    numbers = []
+    for part in ranges.split(","):
+        first, _, last = part.partition("-")
+        last = last or first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise ValueError(f"expected a SLURM node list such as gpu[01-03],login2; Received: {text!r}")
+        numbers += [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+    return numbers
+
+
+def _expand_counts(text: str) -> list[int]:
+    """SLURM's tasks per node: `"2(x3),1"` are 2, 2, 2, 1."""
+    counts = []
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
+        if found is None:
+            raise ValueError(f"expected SLURM's tasks per node, such as 2(x3),1; Received: {text!r}")
+        counts += [int(found[1])] * int(found[2] or 1)
+    return counts
+
+
+def resolve(name: str, cluster: Cluster, gpus: int = 0) -> str:
+    """What `"auto"` means: by the cluster, else by the number of local GPUs.
+
+    Raises:
+        ValueError: the strategy is unknown, or the cluster is not one for it.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"expected a strategy, one of {', '.join(STRATEGIES)}; Received: {name!r}")
+    if name == "auto":
+        if cluster.parameter_servers:
+            return "parameter_server"
+        if len(cluster.workers) > 1:
+            return "multi_worker"
+        return "mirrored" if gpus > 1 else "one"
+    if name == "parameter_server" and not cluster.parameter_servers:
+        raise ValueError("expected parameter servers in the cluster for the strategy parameter_server; Received: none")
+    if name in ("one", "mirrored", "tpu") and len(cluster.workers) > 1:
+        raise ValueError(f"expected one process for the strategy {name}; Received: {len(cluster.workers)} workers")
+    return name
+
+
+def make_strategy(name: str, cluster: Cluster, devices=None):
+    """The `tf.distribute` strategy of a run. Several workers need it before the process runs any other operation.
+
+    Args:
+        name: `"auto"`; `"one"`, a single device; `"mirrored"`, all local devices; `"multi_worker"`, all devices of all
+            workers in step; `"parameter_server"`, workers on their own, the paper's asynchronous SGD; `"tpu"`, the TPU
+            of TensorFlow's own resolver, which is the same code and has never been run on one.
+        cluster: the processes.
+        devices: names of the local devices, such as `["GPU:0", "GPU:1"]`; None for all.
+
+    Raises:
+        ValueError: the strategy is unknown, or the cluster is not one for it.
+    """
+    import tensorflow as tf
+
+    name = resolve(name, cluster, len(tf.config.list_physical_devices("GPU")))
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(devices)
+    if name == "multi_worker":
+        os.environ["TF_CONFIG"] = json.dumps(cluster.tf_config())
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "parameter_server":
+        resolver = _resolver(cluster)
+        return tf.distribute.ParameterServerStrategy(resolver)
+    if name == "tpu":
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("")
+        return tf.distribute.TPUStrategy(resolver)
+    return tf.distribute.get_strategy()
+
+
+def _resolver(cluster: Cluster):
+    import tensorflow as tf
+
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec(cluster.tf_config()["cluster"]),
+        task_type=cluster.task_type,
+        task_id=cluster.task_index,
+        rpc_layer="grpc",
+    )
+
+
+def is_server(cluster: Cluster) -> bool:
+    """Whether this process only serves a coordinator: a parameter server, or a worker of one."""
+    return bool(cluster.parameter_servers) and cluster.task_type != "chief"
+
+
+def serve(cluster: Cluster) -> None:
+    """Serves the coordinator of a parameter-server cluster, until the process is ended."""
+    import tensorflow as tf
+
+    server = tf.distribute.Server(
+        tf.train.ClusterSpec(cluster.tf_config()["cluster"]),
+        job_name=cluster.task_type,
+        task_index=cluster.task_index,
+        protocol="grpc",
+        start=True,
+    )
+    server.join()

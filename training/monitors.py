@@ -1,0 +1,192 @@
+"""Seeing a run: `metrics.jsonl`, the terminal, TensorBoard, and what the run was made with.
+
+Each class has the same five methods: `begin(step, total_steps)`, `step(step, logs, images)`, `evaluated(step, epoch,
+logs)`, `end(step)` and `close()`. Steps are counted from 1, and a run that goes on begins with those that are done.
+"""
+
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import time
+
+
+class MetricsFile:
+    """Writes one line of JSON a step, with the key `step`; one for each evaluation; and one that says `resumed`.
+
+    A run that goes on cuts off the lines of steps after its checkpoint, which it is about to take again, and a line
+    that a killed process left unfinished: every step is there once.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self._file, self._clock = None, None
+
+    def begin(self, step: int, total_steps: int) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            kept = [line for line in self.path.read_bytes().splitlines() if _step_of(line) <= step]
+            temporary = self.path.with_suffix(".part")
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
+            os.replace(temporary, self.path)
+        self._file = open(self.path, "a", buffering=1)  # noqa: SIM115 (closed by close)
+        if step:
+            self._write({"step": step, "resumed": True, "total_steps": total_steps})
+        self._clock = time.perf_counter()
+
+    def step(self, step: int, logs: dict, images: int) -> None:
+        now = time.perf_counter()
+        self._write({"step": step, **logs, "images_per_second": round(images / (now - self._clock), 2)})
+        self._clock = now
+
+    def evaluated(self, step: int, epoch: int, logs: dict) -> None:
+        self._write({"step": step, "epoch": epoch, **logs})
+        self._clock = time.perf_counter()
+
+    def end(self, step: int) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, line: dict) -> None:
+        # JSON knows no NaN.
+        values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
+        self._file.write(json.dumps(values, allow_nan=False) + "\n")
+
+
+def _step_of(line: bytes) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+class Progress:
+    """A progress bar over all steps, with images per second and the time left; on no terminal, a line now and then.
+
+    Args:
+        stream: where it is drawn.
+        seconds: between lines, where the stream is no terminal.
+    """
+
+    def __init__(self, stream, seconds: float = 30.0):
+        self.stream, self.seconds = stream, seconds
+        self._bar = None
+
+    def begin(self, step: int, total_steps: int) -> None:
+        from tqdm import tqdm
+
+        terminal = getattr(self.stream, "isatty", lambda: False)()
+        self._bar = tqdm(
+            total=total_steps,
+            initial=step,
+            unit="step",
+            file=self.stream,
+            mininterval=0.2 if terminal else self.seconds,
+            dynamic_ncols=terminal,
+            ncols=None if terminal else 120,
+        )
+        self._images, self._started = 0, None
+        if step:
+            self._say(f"resumed at step {step} of {total_steps}")
+
+    def step(self, step: int, logs: dict, images: int) -> None:
+        now = time.monotonic()
+        if self._started is None:
+            self._started = now  # the first step is spent on compiling
+        else:
+            self._images += images
+        rate = self._images / max(now - self._started, 1e-9)
+        shown = {"loss": f"{logs['loss']:.3f}", "images/s": f"{rate:.1f}" if self._images else "-"}
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def evaluated(self, step: int, epoch: int, logs: dict) -> None:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        self._say(f"epoch {epoch}, step {step}: {shown}")
+
+    def end(self, step: int) -> None:
+        self._bar.refresh()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _say(self, line: str) -> None:
+        self._bar.write(line, file=self.stream)
+
+
+class TensorBoard:
+    """Writes TensorBoard's files: scalars of steps and evaluations, and the first batch as the network sees it.
+
+    Args:
+        folder: where they are.
+        every: steps from one point of a curve to the next.
+    """
+
+    def __init__(self, folder, every: int = 20):
+        self.folder, self.every = str(folder), every
+        self._writer = None
+
+    def begin(self, step: int, total_steps: int) -> None:
+        import tensorflow as tf
+
+        self._summary = tf.summary
+        self._writer = tf.summary.create_file_writer(self.folder)
+
+    def images(self, step: int, batch) -> None:
+        """Shows up to 16 images of a batch, RGB 0..255, (n, height, width, 3)."""
+        with self._writer.as_default():
+            self._summary.image("augmented", batch[:16] / 255.0, step=step, max_outputs=16)
+        self._writer.flush()
+
+    def step(self, step: int, logs: dict, images: int) -> None:
+        if step % self.every == 0:
+            self._scalars(step, logs, "train/")
+
+    def evaluated(self, step: int, epoch: int, logs: dict) -> None:
+        self._scalars(step, logs, "")
+        self._writer.flush()
+
+    def end(self, step: int) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _scalars(self, step, logs, prefix):
+        with self._writer.as_default():
+            for name, value in logs.items():
+                self._summary.scalar(f"{prefix}{name}", value, step=step)
+
+
+def write_run_info(folder, recipe: dict) -> pathlib.Path:
+    """Writes `run.json`: the whole recipe, and the versions of what it runs on; whole or not at all."""
+    import keras
+
+    def version(package):
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    packages = ("keras-inception", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
+    info = {
+        "recipe": recipe,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+    }
+    path = pathlib.Path(folder) / "run.json"
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(info, indent=2) + "\n")
+    os.replace(temporary, path)
+    return path
