@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 IMAGENET_TARS = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
 VALIDATION_FOLDERS = ("validation", "val", "test")
+READ_BUFFER = 8 * 2**20  # bytes; small reads are slow on network disks
 HELD_OUT = 5  # without a validation folder, every fifth image of a class is kept for it
 
 
@@ -91,8 +92,8 @@ class TFDSSource(Source):
     def __init__(self, name: str, split: str, data_dir=None):
         tfds = _import_tfds()
         data_dir = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-        self._builder = tfds.builder_from_directory(os.fspath(_prepared_folder(name, data_dir)))
-        features, splits = self._builder.info.features, self._builder.info.splits
+        info = tfds.builder_from_directory(os.fspath(_prepared_folder(name, data_dir))).info
+        features, splits = info.features, info.splits
         found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
         kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
         if not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
@@ -100,40 +101,53 @@ class TFDSSource(Source):
                 "expected a data set with the features image and label; "
                 f"Received: {name}, with {', '.join(sorted(found)) or type(features).__name__}"
             )
+        if info.file_format != tfds.core.FileFormat.TFRECORD:
+            raise ValueError(f"expected files of the format tfrecord; Received: {name} as {info.file_format.value}")
         try:
-            self._examples, self.num_files = splits[split].num_examples, len(splits[split].file_instructions)
+            self._files = splits[split].file_instructions
         except (KeyError, ValueError):
-            raise ValueError(
-                f"expected a split of {name}, one of {', '.join(splits)}; Received: split={split!r}"
-            ) from None
-        self.name, self.split = f"{name} {split}", split
+            expected = f"expected a split of {name}, one of {', '.join(splits)}"
+            raise ValueError(f"{expected}; Received: split={split!r}") from None
+        self._features, self.num_files = {key: found[key] for key in kinds}, len(self._files)
+        self.name = f"{name} {split}"
         self.classes = tuple(features["label"].names)
 
     def __len__(self):
-        return self._examples
+        return sum(file.take for file in self._files)
 
     def references(self, *, seed=None, shard=(0, 1)):
+        # Not the builder's own `as_dataset`: the order that it makes depends on TensorFlow's global seed too, and its
+        # seed cannot be a tensor.
         import tensorflow as tf
         import tensorflow_datasets as tfds
 
-        index, count = shard
-        config = tfds.ReadConfig(
-            add_tfds_id=True,
-            try_autocache=False,
-            skip_prefetch=True,
-            enable_ordering_guard=False,
-            shuffle_seed=seed,
-            shuffle_reshuffle_each_iteration=False,
-            input_context=tf.distribute.InputContext(count, index) if count > 1 else None,
+        parse = tfds.features.FeaturesDict(self._features).deserialize_example
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        paths, skips, takes = ([getattr(file, name) for file in self._files] for name in ("filename", "skip", "take"))
+        paths, skips, takes = (
+            tf.constant(list(map(os.fspath, paths))),
+            tf.constant(skips, "int64"),
+            tf.constant(takes, "int64"),
         )
-        # No other feature is read, and the image is not decoded.
-        decoders = tfds.decode.PartialDecoding(
-            {"image": True, "label": True}, decoders={"image": tfds.decode.SkipDecoding()}
+
+        def records(file):
+            prefix = tf.strings.split(paths[file], "/")[-1] + "__"  # the ids are those of TFDS
+            numbered = tf.data.TFRecordDataset(paths[file], buffer_size=READ_BUFFER).enumerate()
+            return (
+                numbered.skip(skips[file])
+                .take(takes[file])
+                .map(lambda number, record: (prefix + tf.strings.as_string(number), record))
+            )
+
+        def parsed(name, record):
+            return {"id": name, **parse(record, decoders=decoders)}
+
+        files = tf.data.Dataset.from_tensor_slices(_order(len(self._files), seed, shard))
+        # Sixteen records from each of sixteen files in turn, as TFDS reads them.
+        examples = files.interleave(
+            records, cycle_length=16, block_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        dataset = self._builder.as_dataset(
-            split=self.split, shuffle_files=seed is not None, decoders=decoders, read_config=config
-        )
-        return dataset.map(lambda example: {"id": example.pop("tfds_id"), **example})
+        return examples.map(parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def load(self, reference):
         return reference
@@ -145,11 +159,7 @@ class _IndexedSource(Source):
     def references(self, *, seed=None, shard=(0, 1)):
         import tensorflow as tf
 
-        with tf.device("CPU:0"):
-            indices = tf.range(shard[0], len(self), shard[1], dtype=tf.int64)
-            if seed is not None:
-                indices = tf.random.experimental.stateless_shuffle(indices, tf.stack([seed, 0]))
-            return tf.data.Dataset.from_tensor_slices(indices).map(self._reference)
+        return tf.data.Dataset.from_tensor_slices(_order(len(self), seed, shard)).map(self._reference)
 
     def _reference(self, index):
         raise NotImplementedError
@@ -329,6 +339,15 @@ def synthetic(split: str = "train", *, examples: int | None = None, size: int = 
     images = draw(0.35, 0.65)[..., np.newaxis] + waves[..., np.newaxis] * colours[:, np.newaxis, np.newaxis] + noise
     classes = [f"{hue} {direction}" for hue in hues for direction in ("horizontal", "vertical")]
     return ArraySource(np.round(images.clip(0, 1) * 255).astype("uint8"), labels, classes, f"synthetic {split}")
+
+
+def _order(count, seed, shard):
+    """The numbers from 0 to `count` of this part, in the order of the seed: int64."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        numbers = tf.range(shard[0], count, shard[1], dtype=tf.int64)
+        return numbers if seed is None else tf.random.experimental.stateless_shuffle(numbers, tf.stack([seed, 0]))
 
 
 def _files_by_class(root) -> dict[str, list[pathlib.Path]]:

@@ -1,5 +1,6 @@
 """Data sets as sources: TFDS, folders, arrays, and the images that need no file."""
 
+import functools
 import importlib.resources
 import importlib.util
 import io
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -28,17 +30,19 @@ def encoded(number: int, kind: str = "PNG", size: int = 8) -> bytes:
     return file.getvalue()
 
 
-def prepare_tiles(data_dir, examples, *, shards=4, classes=3) -> None:
-    """Prepares a TFDS data set `tiles` with one split, `train`, of tuples of encoded image and label."""
+@functools.cache
+def tiles_builder():
+    """The class of the TFDS data set `tiles`, which can be registered once."""
     import tensorflow_datasets as tfds
 
     class Tiles(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("1.2.0")
+        examples = ()
 
         def _info(self):
             features = {
                 "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
-                "label": tfds.features.ClassLabel(num_classes=classes),
+                "label": tfds.features.ClassLabel(num_classes=3),
                 "size": np.int64,
             }
             return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
@@ -47,11 +51,21 @@ def prepare_tiles(data_dir, examples, *, shards=4, classes=3) -> None:
             return {"train": self._generate_examples()}
 
         def _generate_examples(self):
-            for number, (image, label) in enumerate(examples):
+            for number, (image, label) in enumerate(self.examples):
                 yield number, {"image": io.BytesIO(image), "label": label, "size": len(image)}
 
-    config = tfds.download.DownloadConfig(num_shards=shards, try_download_gcs=False)
-    Tiles(data_dir=os.fspath(data_dir)).download_and_prepare(download_config=config)
+    return Tiles
+
+
+def prepare_tiles(data_dir, examples, *, shards=4) -> None:
+    """Prepares a TFDS data set `tiles` with one split, `train`, of tuples of encoded image and label, in 3 classes."""
+    import tensorflow_datasets as tfds
+
+    builder = tiles_builder()(data_dir=os.fspath(data_dir))
+    builder.examples = examples
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(num_shards=shards, try_download_gcs=False)
+    )
 
 
 def write(path, data: bytes) -> None:
@@ -84,6 +98,27 @@ def test_a_tfds_data_set_is_read_undecoded(tiles):
     assert {example["image"] for example in found} == {encoded(number) for number in range(40)}
     assert all(example["label"] == number % 3 for example, number in zip(found, numbers(source), strict=True))
     assert len({example["id"] for example in found}) == 40
+
+
+def test_tfds_examples_are_those_of_tfds_itself(tiles):
+    import tensorflow_datasets as tfds
+
+    config = tfds.ReadConfig(add_tfds_id=True, try_autocache=False)
+    theirs = tfds.builder_from_directory(str(tiles / "tiles" / "1.2.0")).as_dataset(
+        split="train[20%:]", read_config=config
+    )
+    ours = TFDSSource("tiles", "train[20%:]", tiles).examples()
+    for example, same in zip(theirs.as_numpy_iterator(), ours.as_numpy_iterator(), strict=True):
+        assert (example["tfds_id"], example["label"]) == (same["id"], same["label"])
+        np.testing.assert_array_equal(example["image"], np.asarray(Image.open(io.BytesIO(same["image"]))))
+
+
+def test_the_order_does_not_depend_on_the_global_seed(tiles):
+    source, orders = open_source("tiles", "train", tiles), []
+    for seed in (0, 7):
+        keras.utils.set_random_seed(seed)
+        orders.append(ids(source, seed=1))
+    assert orders[0] == orders[1]
 
 
 def test_the_order_of_tfds_files_is_a_function_of_the_seed(tiles):
@@ -141,6 +176,14 @@ def test_a_tfds_data_set_without_labels_is_refused(tiles, tmp_path):
     features = tmp_path / "copy" / "tiles" / "1.2.0" / "features.json"
     features.write_text(features.read_text().replace('"label"', '"kind"'))
     with pytest.raises(ValueError, match="expected a data set with the features image and label; .* image, kind, size"):
+        open_source("tiles", "train", tmp_path / "copy")
+
+
+def test_other_file_formats_are_refused(tiles, tmp_path):
+    shutil.copytree(tiles, tmp_path / "copy")
+    info = tmp_path / "copy" / "tiles" / "1.2.0" / "dataset_info.json"
+    info.write_text(info.read_text().replace('"tfrecord"', '"array_record"'))
+    with pytest.raises(ValueError, match="expected files of the format tfrecord; Received: tiles as array_record"):
         open_source("tiles", "train", tmp_path / "copy")
 
 

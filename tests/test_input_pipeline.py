@@ -8,6 +8,7 @@ import tempfile
 
 import hypothesis
 import hypothesis.strategies as st
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,8 +16,8 @@ from test_datasets import CIFAR10, encoded, prepare_tiles, write
 
 from keras_inception.datasets import ArraySource, FolderSource, TFDSSource, synthetic
 from training import input_pipeline
-from training.augmentation import Augmentation
 from training.input_pipeline import array_batches, array_evaluation_batches, evaluation_batches, training_batches
+from training.options import Augmentation
 
 PLAIN = Augmentation(crop="none", mirror=False, photometric=0.0, lighting=0.0)
 SHIFTS = Augmentation(crop="shift", shift=2, photometric=0.0, lighting=0.0)
@@ -69,6 +70,10 @@ def numbers(batches) -> list[int]:
     return [int(red) for images, *_ in batches for red in images[:, 0, 0, 0].round()]
 
 
+def numbers_of(folder: FolderSource) -> list[int]:
+    return [int(pathlib.Path(os.fsdecode(path)).stem) for path in folder.paths]
+
+
 def assert_equal(batches, others):
     assert len(batches) == len(others)
     for batch, other in zip(batches, others, strict=True):
@@ -93,28 +98,27 @@ def test_images_and_labels_belong_together(tiles):
 
 
 def test_what_does_not_fill_a_batch_is_left_to_other_epochs(train):
-    epochs = [numbers(train(batch_size=12, epoch=epoch)) for epoch in range(8)]
-    assert {len(epoch) for epoch in epochs} == {36} and len(set(sum(epochs, []))) == 40
+    epochs = [numbers(train(batch_size=12, epoch=epoch)) for epoch in range(4)]
+    assert {len(epoch) for epoch in epochs} == {36} and len(set(sum(epochs, []))) > 36
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(train):
     first = numbers(train(seed=1, epoch=1))
     assert first == numbers(train(seed=1, epoch=1))
     assert first != sorted(first)
-    for other in ({"seed": 1, "epoch": 2}, {"seed": 2, "epoch": 1}, {"seed": 2, "epoch": 2}):
+    for other in ({"seed": 1, "epoch": 2}, {"seed": 2, "epoch": 1}):
         assert numbers(train(**other)) != first
 
 
 def test_a_run_goes_on_in_the_middle_of_an_epoch(train):
     whole = train(augmentation=SHIFTS, epoch=3)
-    for step in (1, 4, 5):
+    for step in (2, 5):
         assert_equal(train(augmentation=SHIFTS, epoch=3, first_step=step), whole[step:])
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_workers_share_the_batches_of_one(train, workers):
+def test_workers_share_the_batches_of_one(train):
     whole = train(augmentation=SHIFTS, first_step=1)
-    parts = [train(augmentation=SHIFTS, first_step=1, worker=(index, workers)) for index in range(workers)]
+    parts = [train(augmentation=SHIFTS, first_step=1, worker=(index, 4)) for index in range(4)]
     joined = [tuple(map(np.concatenate, zip(*batches, strict=True))) for batches in zip(*parts, strict=True)]
     assert_equal(joined, whole)
 
@@ -126,6 +130,15 @@ def test_what_an_example_looks_like_depends_on_its_own_name_alone(train):
 
     views_by_5, views_by_8 = views(batch_size=5), views()
     assert all((views_by_8[number] == view).all() for number, view in views_by_5.items())
+
+
+def test_the_shuffle_does_not_depend_on_the_global_seed(tiles):
+    orders = []
+    for seed in (0, 7):
+        keras.utils.set_random_seed(seed)
+        settings = {"size": 8, "batch_size": 8, "augmentation": SHIFTS, "seed": 0, "epoch": 0}
+        orders.append(collected(training_batches(tiles, **settings)))
+    assert_equal(*orders)
 
 
 def test_an_example_looks_different_in_each_epoch():
@@ -141,12 +154,11 @@ def test_an_example_looks_different_in_each_epoch():
         assert len(views) == 4
 
 
-def test_the_whole_augmentation_runs_in_parallel_and_repeats_itself(folder):
+def test_the_whole_augmentation_repeats_itself(folder):
     def batches(**arguments):
         settings = {"size": 16, "batch_size": 10, "augmentation": Augmentation(), "seed": 5, "epoch": 2}
         return collected(training_batches(folder, **settings, **arguments))
 
-    assert_equal(batches(), batches())
     assert_equal(batches(first_step=2), batches()[2:])
 
 
@@ -159,32 +171,22 @@ def test_a_data_set_says_how_long_it_is_and_what_is_in_it(tiles):
     assert [tuple(spec.shape) for spec in dataset.element_spec] == [(6, 16, 16, 3), (6,), (6,)]
 
 
-@pytest.mark.parametrize("batch_size, workers", [(16, 1), (16, 2), (7, 1), (40, 4), (64, 4), (128, 64)])
-def test_evaluation_is_exact(tiles, folder, batch_size, workers):
-    def evaluate(function, source):
-        return [
-            collected(function(source, size=8, resize_to=8, batch_size=batch_size, worker=(index, workers)))
-            for index in range(workers)
-        ]
-
-    workers_or_two = (0, 1, workers - 1) if workers > 4 else range(workers)
-    sources = [(array_evaluation_batches, arrays())]
-    if workers <= 4:
-        sources += [(evaluation_batches, source) for source in (tiles, folder, arrays())]
-    for function, source in sources:
-        parts = evaluate(function, source)
-        assert {len(part) for part in parts} == {-(-40 // batch_size)}
-        assert {batch[0].shape for part in parts for batch in part} == {(batch_size // workers, 8, 8, 3)}
-        seen = []
-        for batch in sum(parts, []):
-            for image, label, weight in zip(*batch, strict=True):
-                if weight:
-                    seen.append(int(image[0, 0, 0]))
-                else:
-                    assert label == 0 and not image.any()
-        expected = range(40) if source is not folder else [n for n in range(50) if n % 10 < 8]
-        assert sorted(seen) == list(expected)
-    assert workers_or_two
+@pytest.mark.parametrize("batch_size, workers", [(16, 2), (7, 1), (64, 4)])
+@pytest.mark.parametrize("kind", ["tfds", "folder", "numpy"])
+def test_evaluation_is_exact(tiles, folder, kind, batch_size, workers):
+    source = {"tfds": tiles, "folder": folder, "numpy": arrays()}[kind]
+    function = array_evaluation_batches if kind == "numpy" else evaluation_batches
+    parts = [
+        collected(function(source, size=8, resize_to=8, batch_size=batch_size, worker=(index, workers)))
+        for index in range(workers)
+    ]
+    assert {len(part) for part in parts} == {-(-40 // batch_size)}
+    seen = []
+    for images, labels, weights in sum(parts, []):
+        assert images.shape == (batch_size // workers, 8, 8, 3)
+        assert not images[weights == 0].any() and not labels[weights == 0].any()
+        seen += images[weights == 1][:, 0, 0, 0].round().astype(int).tolist()
+    assert sorted(seen) == sorted(numbers_of(folder) if kind == "folder" else range(40))
 
 
 def test_evaluation_crops_the_centre():
@@ -198,40 +200,41 @@ def test_evaluation_crops_the_centre():
         assert labels.tolist() == source.labels.tolist() and weights.all()
 
 
+BROKEN = ["a/cut.jpg", "a/empty.png", "a/gone.jpg", "a/text.jpg"]
+
+
 @pytest.fixture
 def broken(tmp_path):
-    """A folder of ten images, of which four are none."""
+    """A folder of ten images, of which the four of the first class are none."""
     jpeg = encoded(200, "JPEG", size=64)
-    files = {"text.jpg": b"no image\n", "empty.png": b"", "cut.jpg": jpeg[: len(jpeg) // 2], "gone.jpg": jpeg}
-    for name, data in files.items():
-        write(tmp_path / "a" / name, data)
-    for number in range(6):
-        write(tmp_path / "b" / f"{number}.png", encoded(number + 1))
+    files = {"a/text.jpg": b"no image\n", "a/empty.png": b"", "a/cut.jpg": jpeg[: len(jpeg) // 2], "a/gone.jpg": jpeg}
+    files |= {f"b/{number}.png": encoded(number) for number in range(1, 7)}
+    for split, names in (("train", files), ("val", ["a/gone.jpg", "b/1.png"])):
+        for name in names:
+            write(tmp_path / split / name, files[name])
     source = FolderSource(tmp_path, "train")
-    (tmp_path / "a" / "gone.jpg").unlink()
+    (tmp_path / "train" / "a" / "gone.jpg").unlink()
     return source
 
 
 def test_broken_images_are_named_and_counted(broken):
     named = []
     settings = {"size": 8, "seed": 0, "augmentation": PLAIN, "on_broken": named.append}
-    batches = collected(training_batches(broken, batch_size=3, epoch=1, **settings))
-    assert len(batches) == 3
-    good = [weights.sum() for *_, weights in batches]
-    assert sum(good) + len(named) == 9
-    assert set(named) <= {"a/text.jpg", "a/empty.png", "a/cut.jpg", "a/gone.jpg"} and len(set(named)) == len(named)
+    batches = collected(training_batches(broken, batch_size=5, epoch=1, **settings))
+    assert sorted(named) == [f"train/{name}" for name in BROKEN]
+    assert [len(weights) for *_, weights in batches] == [5, 5]
+    assert sorted(number for number in numbers(batches) if number) == [1, 2, 3, 4, 5, 6]
     for images, labels, weights in batches:
-        assert not images[weights == 0].any() and set(images[weights == 1][:, 0, 0, 0]) <= set(range(1, 7))
-        assert (labels == weights).all()  # class a is broken, class b is not
+        assert not images[weights == 0].any()
+        assert (labels == weights).all()  # the first class is broken, the second is not
 
 
 def test_broken_images_in_an_evaluation(broken):
     named = []
     batches = evaluation_batches(broken, size=8, resize_to=8, batch_size=6, on_broken=named.append)
     (_, labels, weights), (_, _, last) = collected(batches)
-    assert sorted(named) == ["a/cut.jpg", "a/empty.png", "a/gone.jpg", "a/text.jpg"]
-    assert weights.tolist() == [0, 0, 0, 0, 1, 1] and labels.tolist() == [0, 0, 0, 0, 1, 1]
-    assert last.tolist() == [1, 1, 0, 0, 0, 0][: len(last)] or last.sum() == len(broken) - 6
+    assert named == [f"train/{name}" for name in BROKEN]
+    assert weights.tolist() == labels.tolist() == [0, 0, 0, 0, 1, 1] and last.tolist() == [1, 1, 1, 1, 0, 0]
 
 
 def test_a_chunk_of_broken_images(tmp_path):
@@ -253,16 +256,15 @@ def test_a_chunk_of_broken_images(tmp_path):
 def test_tensorflow_prints_the_names_where_python_cannot(broken, capfd):
     collected(evaluation_batches(broken, size=8, resize_to=8, batch_size=10))
     printed = capfd.readouterr().err
-    assert all(name in printed for name in ("a/cut.jpg", "a/empty.png", "a/gone.jpg", "a/text.jpg"))
+    assert all(f"train/{name}" in printed for name in BROKEN)
 
 
 def test_broken_images_may_be_fatal(broken):
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match=r"expected an image that can be decoded; Received: a/cut\.jpg"
-    ):
+    message = r"expected an image that can be decoded; Received: train/a/cut\.jpg"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         collected(evaluation_batches(broken, size=8, resize_to=8, batch_size=5, broken="fatal"))
     settings = {"size": 8, "batch_size": 10, "augmentation": PLAIN, "seed": 0, "epoch": 0}
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Received: a/(cut|empty|gone|text)\."):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Received: train/a/(cut|empty|gone|text)\."):
         collected(training_batches(broken, broken="fatal", **settings))
 
 
@@ -299,19 +301,21 @@ BYTES = st.one_of(
 )
 
 
-@hypothesis.settings(max_examples=12, deadline=None, derandomize=True)
-@hypothesis.given(st.lists(BYTES, min_size=12, max_size=12))
+@hypothesis.settings(max_examples=6, deadline=None, derandomize=True)
+@hypothesis.given(st.lists(BYTES, min_size=40, max_size=40))
 def test_no_bytes_end_a_run(files):
     with tempfile.TemporaryDirectory() as root:
         for number, data in enumerate(files):
             write(pathlib.Path(root) / "train" / "ab"[number % 2] / f"{number}.jpg", data)
             write(pathlib.Path(root) / "val" / "ab"[number % 2] / f"{number}.jpg", data)
         source, named = FolderSource(root, "train"), []
-        settings = {"size": 8, "augmentation": Augmentation(), "seed": 0, "epoch": 0}
-        batches = collected(training_batches(source, batch_size=6, on_broken=named.append, **settings))
-        assert sum(weights.sum() for *_, weights in batches) + len(named) == 12
+        crops = Augmentation(interpolations=("bilinear",), photometric=0.0, lighting=0.0)
+        settings = {"size": 8, "augmentation": crops, "seed": 0, "epoch": 0}
+        batches = collected(training_batches(source, batch_size=20, on_broken=named.append, **settings))
+        assert sum(weights.sum() for *_, weights in batches) + len(named) == 40
         assert all(np.isfinite(images).all() for images, *_ in batches)
-        collected(evaluation_batches(source, size=8, resize_to=8, batch_size=6))
+        evaluation = collected(evaluation_batches(source, size=8, resize_to=8, batch_size=20))
+        assert sum(weights.sum() for *_, weights in evaluation) <= 40 == sum(len(weights) for *_, weights in evaluation)
 
 
 def test_workers_may_share_the_files(tiles):
@@ -411,7 +415,8 @@ def test_windows_are_those_of_the_padded_image_and_all_of_them_occur():
     ((images, *_),) = array_batches(source, size=5, batch_size=1000, augmentation=SHIFTS, seed=0, epoch=0)
     found = [view.astype("uint8").tobytes() for view in images]
     assert set(found) == windows | mirrored
-    assert 400 < sum(view in mirrored for view in found) < 600
+    # At two of the five places the window is its own mirror image.
+    assert 250 < sum(view in mirrored - windows for view in found) < 350
 
 
 def test_numpy_and_tensorflow_see_the_same_where_nothing_is_random():

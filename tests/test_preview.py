@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_inception.contact_sheet import GAP, PADDING, PAGE
-from training.augmentation import Augmentation
+from training.options import Augmentation
 from training.preview import CELL, HEADING, SPACE, preview
 
 STILL = Augmentation(crop="none", mirror=False, photometric=0, lighting=0)

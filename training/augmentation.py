@@ -6,7 +6,6 @@ one of four interpolations, mirrored in half of the cases, with Howard's photome
 Every choice is a function of the seed. Pixels are RGB in 0..255; EXIF orientation is not applied.
 """
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -14,76 +13,11 @@ import typing
 
 import tensorflow as tf
 
-CROPS = ("area", "shift", "none")
-INTERPOLATIONS = ("bilinear", "area", "nearest", "bicubic")
-# Howard 2013 scales each of these by a random factor, "in random order".
-DISTORTIONS = ("contrast", "brightness", "colour")
-ORDERS = tuple(itertools.permutations(DISTORTIONS))
+from training.colour import ORDERS, distort, light
+from training.options import Augmentation
 
 # PIL's, so that training, evaluation and use see the same pixels; TensorFlow's own default is off by a level.
 DCT = "INTEGER_ACCURATE"
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, PIL's conversion of RGB to "L"
-# The principal components of ImageNet's RGB values in 0..255, as AlexNet's reproductions have them: an eigenvector is a
-# column, its eigenvalue the standard deviation along it.
-EIGENVALUES = (55.46, 4.794, 1.148)
-EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
-
-
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """The ways in which a training photo may differ from the stored one; plain data.
-
-    Args:
-        crop: `"area"`: a random patch by area and aspect ratio (section 6); `"shift"`: the stored size, moved by up to
-            `shift` pixels over reflected borders; `"none"`: the central square, without chance.
-        area: smallest and largest share of the image's area in a patch, in (0, 1].
-        aspect: smallest and largest ratio of a patch's width to its height.
-        interpolations: the patch is resized with one of these at random: `"bilinear"`, `"area"`, `"nearest"`,
-            `"bicubic"`.
-        mirror: whether half of the images are mirrored.
-        shift: pixels of the stored image, for `crop="shift"`.
-        photometric: contrast, brightness and colour are scaled by factors in [1 - photometric, 1 + photometric], in
-            random order; 0: not at all.
-        lighting: standard deviation of AlexNet's lighting noise, in units of each component's own; 0: none.
-
-    Raises:
-        ValueError: a value is not one of the above.
-
-    Reference: https://arxiv.org/abs/1409.4842, section 6; Howard, https://arxiv.org/abs/1312.5402; Krizhevsky et al.
-    2012, section 4.1.
-    """
-
-    crop: str = "area"
-    area: tuple[float, float] = (0.08, 1.0)
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    interpolations: tuple[str, ...] = INTERPOLATIONS
-    mirror: bool = True
-    shift: int = 4
-    photometric: float = 0.5
-    lighting: float = 0.1
-
-    def __post_init__(self):
-        if self.crop not in CROPS:
-            raise ValueError(f"expected crop to be one of {', '.join(CROPS)}; Received: crop={self.crop!r}")
-        for name in ("area", "aspect"):
-            # Lists, as they come from JSON, become tuples: equal settings compare equal.
-            object.__setattr__(self, name, _checked_range(name, getattr(self, name)))
-        if self.area[1] > 1:
-            raise ValueError(f"expected shares of the area in (0, 1]; Received: area={self.area!r}")
-        names = self.interpolations
-        if not isinstance(names, (tuple, list)) or not names or not set(names) <= set(INTERPOLATIONS):
-            raise ValueError(
-                f"expected interpolations from {', '.join(INTERPOLATIONS)}; Received: interpolations={names!r}"
-            )
-        object.__setattr__(self, "interpolations", tuple(names))
-        if not isinstance(self.mirror, bool):
-            raise ValueError(f"expected mirror to be True or False; Received: mirror={self.mirror!r}")
-        if isinstance(self.shift, bool) or not isinstance(self.shift, int) or self.shift < 0:
-            raise ValueError(f"expected shift to be a whole number from 0; Received: shift={self.shift!r}")
-        if not _is_number(self.photometric) or not 0 <= self.photometric <= 1:
-            raise ValueError(f"expected photometric in [0, 1]; Received: photometric={self.photometric!r}")
-        if not _is_number(self.lighting) or not 0 <= self.lighting < math.inf:
-            raise ValueError(f"expected lighting of at least 0; Received: lighting={self.lighting!r}")
 
 
 class Decisions(typing.NamedTuple):
@@ -161,46 +95,6 @@ def center(image, size: int, resize_to: int) -> tf.Tensor:
     return _each(lambda image: _center_one(_decoded(image), size, resize_to), image, size)
 
 
-def distort(image, order, factors) -> tf.Tensor:
-    """Scales contrast, brightness and colour as PIL's ImageEnhance does, clipping to 0..255 after each.
-
-    Args:
-        image: float32 (h, w, 3), RGB in 0..255.
-        order: int32 scalar, index into `ORDERS`.
-        factors: float32 (3,), of `DISTORTIONS`; 1 leaves the image as it is.
-
-    Returns:
-        float32 (h, w, 3) in 0..255.
-    """
-
-    def in_order(names):
-        result = image
-        for name in names:
-            result = _DISTORT[name](result, factors[DISTORTIONS.index(name)])
-        return result
-
-    return tf.switch_case(order, [functools.partial(in_order, names) for names in ORDERS])
-
-
-def light(image, alphas) -> tf.Tensor:
-    """Adds a multiple of each principal component of ImageNet's colours, the same to all pixels.
-
-    The result is clipped, which AlexNet's was not: the pixels stay those of a photo, so that what the network is
-    trained on can be stored, looked at and is what it will be given later.
-
-    Args:
-        image: float32 (h, w, 3), RGB in 0..255.
-        alphas: float32 (3,), in standard deviations of each component.
-
-    Returns:
-        float32 (h, w, 3) in 0..255.
-    """
-    shift = tf.linalg.matvec(tf.constant(EIGENVECTORS), alphas * tf.constant(EIGENVALUES))
-    # Added to whole rows: an addition of three values at a time takes several times as long.
-    rows = tf.reshape(image, (tf.shape(image)[0], -1)) + tf.tile(shift, [tf.shape(image)[1]])
-    return tf.clip_by_value(tf.reshape(rows, tf.shape(image)), 0.0, 255.0)
-
-
 def _each(function, image, size, *seeds):
     """`function` of an image, or of each image of a batch."""
     image = tf.convert_to_tensor(image)
@@ -222,7 +116,7 @@ def _augment_one(image, seed, size, options):
     if options.mirror:
         # Before the resize, when a pixel is still three bytes.
         patch = tf.cond(decisions.mirror, lambda: tf.reverse(patch, [1]), lambda: patch)
-    if options.crop == "area":
+    if options.crop in ("area", "window"):
         result = _resized_at_random(patch, size, decisions.interpolation, options.interpolations)
     elif options.crop == "shift":
         result = tf.cast(patch, tf.float32) if patch.shape[:2] == (size, size) else _resized(patch, size, False, "area")
@@ -253,7 +147,7 @@ def _cut(image, seed, options):
         decisions = decide(seed, height, width, options)
         return tf.image.decode_and_crop_jpeg(image, decisions.window, channels=3, dct_method=DCT), decisions
 
-    if image.dtype == tf.string and options.crop == "area":
+    if image.dtype == tf.string and options.crop in ("area", "window"):
         # Of a JPEG, what is outside the patch is hardly decoded.
         return tf.cond(_is_jpeg(image), from_jpeg, lambda: from_pixels(_decoded(image)))
     return from_pixels(_decoded(image))
@@ -281,6 +175,9 @@ def _window(seed, height, width, options):
         top, left = (tf.cast(tf.floor(draws[i] * (2 * options.shift + 1)), tf.int32) for i in (0, 1))
         return tf.stack([top - options.shift, left - options.shift, height, width])
     h, w = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    if options.crop == "window":
+        side = tf.maximum(1, tf.cast(tf.round(options.window * tf.minimum(h, w)), tf.int32))
+        return _anywhere(draws[2:], tf.stack([side, side]), height, width)
     # The area is drawn first, and then the aspect ratio among those with which this area fits into the image. So the
     # area is "distributed evenly", which it is not where misfits are drawn again: those are mostly the large patches.
     # The logarithm of the ratio is uniform, as in most of the field, so that wide and tall are equally likely.
@@ -294,11 +191,15 @@ def _window(seed, height, width, options):
         tf.minimum(tf.math.log(ratio / area), math.log(options.aspect[1])),
     )
     sides = tf.sqrt(area * h * w) * tf.exp(tf.stack([-log_aspect, log_aspect]) / 2)
-    limits = tf.stack([height, width])
-    sides = tf.clip_by_value(tf.cast(tf.round(sides), tf.int32), 1, limits)
-    places = limits - sides + 1
+    sides = tf.clip_by_value(tf.cast(tf.round(sides), tf.int32), 1, tf.stack([height, width]))
+    return _anywhere(draws[2:], sides, height, width)
+
+
+def _anywhere(draws, sides, height, width):
+    """A window of the given sides, all places equally likely."""
+    places = tf.stack([height, width]) - sides + 1
     # The product of a draw just below 1 may round up to the number of places.
-    corner = tf.minimum(tf.cast(draws[2:] * tf.cast(places, tf.float32), tf.int32), places - 1)
+    corner = tf.minimum(tf.cast(draws * tf.cast(places, tf.float32), tf.int32), places - 1)
     return tf.concat([corner, sides], 0)
 
 
@@ -345,36 +246,3 @@ def _center_one(pixels, size, resize_to):
         kernel_type="triangle",
         antialias=True,
     )[0]
-
-
-def _contrast(image, factor):
-    grey = tf.tensordot(tf.reduce_mean(tf.reduce_mean(image, 0), 0), tf.constant(LUMA), 1)
-    return tf.clip_by_value(image * factor + grey * (1 - factor), 0.0, 255.0)
-
-
-def _brightness(image, factor):
-    return tf.minimum(image * factor, 255.0)
-
-
-def _colour(image, factor):
-    # Each channel is blended with the pixel's own luma: one small matrix product.
-    matrix = factor * tf.eye(3) + (1 - factor) * tf.constant(LUMA)[:, tf.newaxis]
-    return tf.clip_by_value(tf.reshape(tf.reshape(image, (-1, 3)) @ matrix, tf.shape(image)), 0.0, 255.0)
-
-
-_DISTORT = {"contrast": _contrast, "brightness": _brightness, "colour": _colour}
-
-
-def _checked_range(name, pair):
-    if (
-        not isinstance(pair, (tuple, list))
-        or len(pair) != 2
-        or not all(_is_number(value) for value in pair)
-        or not 0 < pair[0] <= pair[1] < math.inf
-    ):
-        raise ValueError(f"expected {name} to be two positive numbers, smallest first; Received: {name}={pair!r}")
-    return tuple(float(value) for value in pair)
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import os
 import re
+import socket
+import time
 
 TASKS = ("worker", "ps", "chief")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "parameter_server", "tpu")
@@ -21,7 +23,7 @@ class Cluster:
         task_index: which one of its kind, from 0.
 
     Raises:
-        ValueError: there is no such task, or parameter servers lack workers or a coordinator.
+        ValueError: there is no such task, or parameter servers, their workers and their coordinator are not all there.
     """
 
     workers: tuple[str, ...] = ()
@@ -39,13 +41,18 @@ class Cluster:
                 raise ValueError(f"expected an address host:port; Received: {address!r}")
         if len(set(addresses)) < len(addresses):
             raise ValueError(f"expected an address for each process; Received: one twice in {', '.join(addresses)}")
-        if self.parameter_servers and not (self.workers and self.coordinator):
+        if (self.parameter_servers or self.coordinator) and not all(
+            (self.workers, self.parameter_servers, self.coordinator)
+        ):
             raise ValueError(
-                "expected parameter servers to have workers and a coordinator; "
-                f"Received: workers={self.workers}, coordinator={self.coordinator}"
+                "expected parameter servers, workers and a coordinator, or workers alone; Received: "
+                f"parameter_servers={self.parameter_servers}, workers={self.workers}, coordinator={self.coordinator}"
             )
-        count = {"worker": len(self.workers), "ps": len(self.parameter_servers), "chief": 1}[self.task_type]
-        if not 0 <= self.task_index < max(1, count) or (addresses and not count):
+        # Without addresses this process is the one worker.
+        workers = len(self.workers) if addresses else 1
+        tasks = {"worker": workers, "ps": len(self.parameter_servers), "chief": int(self.coordinator is not None)}
+        count = tasks[self.task_type]
+        if not 0 <= self.task_index < count:
             raise ValueError(
                 f"expected the index of one of {count} tasks of type {self.task_type}; Received: {self.task_index}"
             )
@@ -53,7 +60,9 @@ class Cluster:
     @property
     def is_chief(self) -> bool:
         """Whether this process writes checkpoints, logs and the trained model."""
-        return self.task_type == "chief" or (self.task_type == "worker" and self.task_index == 0)
+        if self.parameter_servers:
+            return self.task_type == "chief"
+        return self.task_index == 0
 
     def tf_config(self) -> dict:
         """The cluster in the form of TF_CONFIG."""
@@ -80,13 +89,14 @@ def find_cluster(arguments, environ) -> Cluster:
             tuple((arguments.parameter_servers or "").split(",")) if arguments.parameter_servers else (),
             arguments.coordinator,
             arguments.task_type or "worker",
-            _index(arguments.task_index, "--task-index"),
+            0 if arguments.task_type == "chief" else _index(arguments.task_index, "--task-index"),
         )
-    if any((arguments.parameter_servers, arguments.coordinator, arguments.task_type, arguments.task_index)):
+    others = (arguments.parameter_servers, arguments.coordinator, arguments.task_type, arguments.task_index)
+    if any(value is not None for value in others):
         raise ValueError("expected --workers with the other addresses of a cluster; Received: none")
     if environ.get("TF_CONFIG"):
         return _from_tf_config(environ["TF_CONFIG"])
-    if "SLURM_PROCID" in environ and int(environ.get("SLURM_STEP_NUM_TASKS", environ.get("SLURM_NTASKS", 1))) > 1:
+    if environ.get("SLURM_PROCID"):
         return _from_slurm(environ, arguments.port)
     return Cluster()
 
@@ -104,19 +114,19 @@ def _from_tf_config(text: str) -> Cluster:
         known = {"worker", "ps", "chief", "evaluator"}
         if not isinstance(cluster, dict) or not isinstance(task, dict) or set(cluster) - known:
             raise TypeError(f"cluster={cluster!r}")
+        if not all(isinstance(addresses, list) for addresses in cluster.values()):
+            raise TypeError(f"cluster={cluster!r}")
         addresses = {kind: tuple(cluster.get(kind, ())) for kind in known}
-        index = task.get("index", 0)
-        if isinstance(index, bool) or not isinstance(index, int):
-            raise TypeError(f"index={index!r}")
-    except (ValueError, TypeError, AttributeError) as error:
+        # Without a task each process of several would take itself for the first, as without a cluster.
+        kind, index = (task["type"], task["index"]) if config else ("worker", 0)
+        if bool(config) != bool(cluster) or isinstance(index, bool) or not isinstance(index, int):
+            raise TypeError(f"cluster={cluster!r}, task={task!r}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             'expected TF_CONFIG such as {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", '
             '"index": 0}}; '
             f"Received: {text:.200} ({error})"
         ) from error
-    if not cluster:
-        return Cluster()
-    kind = task.get("type", "worker")
     if addresses["ps"]:
         return Cluster(addresses["worker"], addresses["ps"], (addresses["chief"] or (None,))[0], kind, index)
     # Without parameter servers a chief is a worker among workers, the first.
@@ -133,16 +143,31 @@ def _from_slurm(environ, port: int) -> Cluster:
                 return environ[name]
         raise ValueError(f"expected SLURM to set {' or '.join(names)}; Received: neither, outside of srun")
 
+    def number(*names):
+        value = variable(*names)
+        if not value.isdecimal():
+            raise ValueError(f"expected {' or '.join(names)} to be a number; Received: {value!r}")
+        return int(value)
+
+    tasks = number("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
+    if tasks == 1:
+        return Cluster()
     nodes = expand_nodes(variable("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST"))
     counts = _expand_counts(variable("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
-    tasks = int(variable("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"))
     if len(nodes) != len(counts) or sum(counts) != tasks:
         raise ValueError(
             f"expected SLURM to place its {tasks} tasks on its nodes; Received: {counts} tasks on {','.join(nodes)}"
         )
     # The tasks of one node cannot share a port.
-    workers = [f"{node}:{port + number}" for node, count in zip(nodes, counts, strict=True) for number in range(count)]
-    return Cluster(tuple(workers), task_index=int(environ["SLURM_PROCID"]))
+    places = [(node, port + local) for node, count in zip(nodes, counts, strict=True) for local in range(count)]
+    cluster = Cluster(tuple(f"{node}:{own}" for node, own in places), task_index=number("SLURM_PROCID"))
+    here = environ.get("SLURMD_NODENAME")
+    if here in nodes and here != places[cluster.task_index][0]:
+        raise ValueError(
+            f"expected task {cluster.task_index} on node {places[cluster.task_index][0]}, as srun --distribution=block "
+            f"places it; Received: SLURMD_NODENAME={here}"
+        )
+    return cluster
 
 
 def expand_nodes(text: str) -> list[str]:
@@ -201,8 +226,13 @@ def resolve(name: str, cluster: Cluster, gpus: int = 0) -> str:
         if len(cluster.workers) > 1:
             return "multi_worker"
         return "mirrored" if gpus > 1 else "one"
-    if name == "parameter_server" and not cluster.parameter_servers:
-        raise ValueError("expected parameter servers in the cluster for the strategy parameter_server; Received: none")
+    if (name == "parameter_server") != bool(cluster.parameter_servers):
+        raise ValueError(
+            "expected the strategy parameter_server and parameter servers in the cluster, or neither; "
+            f"Received: {name}, {len(cluster.parameter_servers)} parameter servers"
+        )
+    if name == "multi_worker" and not cluster.workers:
+        raise ValueError("expected workers in the cluster for the strategy multi_worker; Received: none")
     if name in ("one", "mirrored", "tpu") and len(cluster.workers) > 1:
         raise ValueError(f"expected one process for the strategy {name}; Received: {len(cluster.workers)} workers")
     return name
@@ -219,7 +249,7 @@ def make_strategy(name: str, cluster: Cluster, devices=None):
         devices: names of the local devices, such as `["GPU:0", "GPU:1"]`; None for all.
 
     Raises:
-        ValueError: the strategy is unknown, or the cluster is not one for it.
+        ValueError: the strategy is unknown, the cluster is not one for it, or several workers come too late for it.
     """
     import tensorflow as tf
 
@@ -228,10 +258,18 @@ def make_strategy(name: str, cluster: Cluster, devices=None):
         return tf.distribute.MirroredStrategy(devices)
     if name == "multi_worker":
         os.environ["TF_CONFIG"] = json.dumps(cluster.tf_config())
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            # Its default collectives: rings between CPUs, NCCL between GPUs.
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except RuntimeError as error:
+            if "program startup" not in str(error):
+                raise
+            raise ValueError(
+                "expected the strategy of several workers to be made before any TensorFlow operation; "
+                "Received: a process that has run one"
+            ) from error
     if name == "parameter_server":
-        resolver = _resolver(cluster)
-        return tf.distribute.ParameterServerStrategy(resolver)
+        return tf.distribute.ParameterServerStrategy(_resolver(cluster))
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("")
         return tf.distribute.TPUStrategy(resolver)
@@ -254,8 +292,17 @@ def is_server(cluster: Cluster) -> bool:
     return bool(cluster.parameter_servers) and cluster.task_type != "chief"
 
 
-def serve(cluster: Cluster) -> None:
-    """Serves the coordinator of a parameter-server cluster, until the process is ended."""
+def serve(cluster: Cluster, seconds: float = 60.0, every: float = 2.0) -> None:
+    """Serves the coordinator of a parameter-server cluster, from before it comes until after it has gone.
+
+    A server cannot be stopped and has no word of the run's end: `Server.join` never returns. So this watches the
+    coordinator's port. The process should end after it; a cluster that goes on with a run is started anew, all of it.
+
+    Args:
+        cluster: the processes.
+        seconds: how long the coordinator must be out of reach to be gone.
+        every: seconds from one look to the next.
+    """
     import tensorflow as tf
 
     server = tf.distribute.Server(
@@ -265,4 +312,18 @@ def serve(cluster: Cluster) -> None:
         protocol="grpc",
         start=True,
     )
-    server.join()
+    last_seen = None
+    while last_seen is None or time.monotonic() - last_seen < seconds:
+        if _answers(cluster.coordinator):
+            last_seen = time.monotonic()
+        time.sleep(every)
+    del server  # it served until here
+
+
+def _answers(address: str, timeout: float = 5.0) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
+    except OSError:
+        return False
+    return True

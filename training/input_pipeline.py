@@ -1,7 +1,7 @@
 """From a data set to batches: order, decoding, augmentation, and who gets which rows.
 
 Every random choice is a function of seed, epoch and example. So a run can go on at any step, and any number of workers
-sees together the batches that one would. (The order of a TFDS data set also depends on TensorFlow's global seed.)
+sees together the batches that one would.
 
 The first two functions make a `tf.data.Dataset`; the `array_` functions do without TensorFlow.
 """
@@ -37,7 +37,7 @@ def training_batches(
         source: a `keras_inception.datasets.Source`.
         size: height and width of the images in pixels.
         batch_size: images in a global batch.
-        augmentation: a `training.augmentation.Augmentation`.
+        augmentation: a `training.options.Augmentation`.
         seed, epoch: decide order and augmentation.
         first_step: batches of the epoch that were done before.
         worker: index and count. Worker i of w gets rows i * b / w to (i + 1) * b / w of each global batch of b.
@@ -71,7 +71,7 @@ def training_batches(
     def in_order(seed):
         references = source.references(seed=seed, shard=worker if by_files else (0, 1))
         if not source.fully_shuffled:
-            references = references.shuffle(shuffle_buffer, seed=seed, reshuffle_each_iteration=False)
+            references = _shuffled(references, shuffle_buffer, seed)
         return references
 
     if own_order:
@@ -237,6 +237,24 @@ def _rows(batch_size, worker) -> int:
 def _order_seed(seed, epoch) -> int:
     """One number from two, below 2**63."""
     return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _shuffled(dataset, buffer, seed):
+    """`Dataset.shuffle` by this seed alone: that one mixes TensorFlow's global seed in."""
+    import tensorflow as tf
+
+    specs = tf.nest.flatten(dataset.element_spec)
+    shuffled = tf.raw_ops.ShuffleDatasetV3(
+        input_dataset=tf.data.experimental.to_variant(dataset),
+        buffer_size=tf.constant(buffer, tf.int64),
+        seed=tf.cast(seed, tf.int64),
+        seed2=tf.constant(1, tf.int64),  # two zeros would stand for chance
+        seed_generator=tf.raw_ops.DummySeedGenerator(),
+        output_types=[spec.dtype for spec in specs],
+        output_shapes=[spec.shape for spec in specs],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(shuffled, dataset.element_spec)
 
 
 def _worker_rows(references, batch_size, worker):

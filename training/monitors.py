@@ -4,6 +4,7 @@ Each class has the same five methods: `begin(step, total_steps)`, `step(step, lo
 logs)`, `end(step)` and `close()`. Steps are counted from 1, and a run that goes on begins with those that are done.
 """
 
+import datetime
 import importlib.metadata
 import json
 import math
@@ -30,9 +31,9 @@ class MetricsFile:
     def begin(self, step: int, total_steps: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            kept = [line for line in self.path.read_bytes().splitlines() if _step_of(line) <= step]
             temporary = self.path.with_suffix(".part")
-            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
+            with open(self.path, "rb") as old, open(temporary, "wb") as new:
+                new.writelines(line.rstrip(b"\n") + b"\n" for line in old if _step_of(line) <= step)
             os.replace(temporary, self.path)
         self._file = open(self.path, "a", buffering=1)  # noqa: SIM115 (closed by close)
         if step:
@@ -81,46 +82,60 @@ class Progress:
         self._bar = None
 
     def begin(self, step: int, total_steps: int) -> None:
-        from tqdm import tqdm
+        self._step, self._total, self._done = step, total_steps, 0
+        self._started, self._said = None, -math.inf
+        if getattr(self.stream, "isatty", lambda: False)():
+            from tqdm import tqdm
 
-        terminal = getattr(self.stream, "isatty", lambda: False)()
-        self._bar = tqdm(
-            total=total_steps,
-            initial=step,
-            unit="step",
-            file=self.stream,
-            mininterval=0.2 if terminal else self.seconds,
-            dynamic_ncols=terminal,
-            ncols=None if terminal else 120,
-        )
-        self._images, self._started = 0, None
+            self._bar = tqdm(
+                total=total_steps, initial=step, unit="step", file=self.stream, mininterval=0.2, dynamic_ncols=True
+            )
         if step:
             self._say(f"resumed at step {step} of {total_steps}")
 
     def step(self, step: int, logs: dict, images: int) -> None:
+        self._step, self._loss = step, logs["loss"]
         now = time.monotonic()
         if self._started is None:
             self._started = now  # the first step is spent on compiling
         else:
-            self._images += images
-        rate = self._images / max(now - self._started, 1e-9)
-        shown = {"loss": f"{logs['loss']:.3f}", "images/s": f"{rate:.1f}" if self._images else "-"}
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update()
+            self._done += 1
+        self._seconds = max(now - self._started, 1e-9)
+        self._rate = self._done * images / self._seconds
+        if self._bar is not None:
+            rate = f"{self._rate:.1f}" if self._done else "-"
+            self._bar.set_postfix({"loss": f"{self._loss:.3f}", "images/s": rate}, refresh=False)
+            self._bar.update()
+        elif now - self._said >= self.seconds:
+            self._said = now
+            self._say(self._line())
 
     def evaluated(self, step: int, epoch: int, logs: dict) -> None:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
         self._say(f"epoch {epoch}, step {step}: {shown}")
 
     def end(self, step: int) -> None:
-        self._bar.refresh()
+        if self._bar is not None:
+            self._bar.refresh()
+        elif self._started is not None:
+            self._say(self._line())
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
+    def _line(self) -> str:
+        line = f"step {self._step} of {self._total}, loss {self._loss:.3f}"
+        if self._done:
+            left = round((self._total - self._step) * self._seconds / self._done)
+            line += f", {self._rate:.1f} images/s, {datetime.timedelta(seconds=left)} left"
+        return line
+
     def _say(self, line: str) -> None:
-        self._bar.write(line, file=self.stream)
+        if self._bar is not None:
+            self._bar.write(line, file=self.stream)
+        else:
+            print(line, file=self.stream, flush=True)
 
 
 class TensorBoard:
@@ -169,7 +184,15 @@ class TensorBoard:
 
 
 def write_run_info(folder, recipe: dict) -> pathlib.Path:
-    """Writes `run.json`: the whole recipe, and the versions of what it runs on; whole or not at all."""
+    """Writes `run.json`: the whole recipe, and the devices and versions of what it runs on; whole or not at all.
+
+    Args:
+        folder: the run's folder.
+        recipe: JSON data.
+
+    Returns:
+        The file.
+    """
     import keras
 
     def version(package):
@@ -182,6 +205,7 @@ def write_run_info(folder, recipe: dict) -> pathlib.Path:
     info = {
         "recipe": recipe,
         "backend": keras.backend.backend(),
+        "devices": _devices(keras.backend.backend()),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
     }
@@ -190,3 +214,15 @@ def write_run_info(folder, recipe: dict) -> pathlib.Path:
     temporary.write_text(json.dumps(info, indent=2) + "\n")
     os.replace(temporary, path)
     return path
+
+
+def _devices(backend: str) -> list[str]:
+    """The names of the local devices, as their makers call them where they do."""
+    if backend == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.local_devices()]
+    import tensorflow as tf
+
+    details = tf.config.experimental.get_device_details
+    return [details(device).get("device_name", device.name) for device in tf.config.list_physical_devices()]

@@ -33,7 +33,7 @@ def preview(
 
     Args:
         source: as from `keras_inception.datasets.open_source`.
-        augmentation: a `training.augmentation.Augmentation`.
+        augmentation: a `training.options.Augmentation`.
         size: height and width of the network's input in pixels.
         path: of the PNG; its folder is made where there is none.
         seed: decides the choice of examples and, with `epoch`, the views.
@@ -87,6 +87,7 @@ def _describe(augmentation) -> str:
     crops = {
         "area": "patches of {:.0%} to {:.0%} of the area".format(*augmentation.area),
         "shift": f"shifts of up to {augmentation.shift} pixels",
+        "window": f"squares of {augmentation.window:.0%} of the short side",
         "none": "central crops",
     }
     parts = [crops[augmentation.crop]]

@@ -8,7 +8,7 @@ import pathlib
 import runpy
 
 from keras_inception import GoogLeNetSpec
-from training.augmentation import Augmentation
+from training.options import Augmentation
 
 SCHEDULES = ("exponential", "polynomial", "cosine", "constant")
 

@@ -10,7 +10,7 @@ The learning rate is the usual 0.1 per 256 images with a linear warm-up of five 
 off: they help networks that are larger for their data.
 """
 
-from training.augmentation import Augmentation
+from training.options import Augmentation
 from training.recipe import Recipe
 
 recipe = Recipe(

@@ -12,7 +12,7 @@ Known trouble: at 0.01 the deeper classifiers can stay at chance (BVLC pull requ
 has helped.
 """
 
-from training.augmentation import Augmentation
+from training.options import Augmentation
 from training.recipe import Recipe
 
 recipe = Recipe(
@@ -24,6 +24,6 @@ recipe = Recipe(
     weight_decay=2e-4,
     bias_multiplier=2.0,
     average=None,
-    augmentation=Augmentation(crop="window", photometric=0.0, lighting=0.0),
+    augmentation=Augmentation(crop="window", interpolations=("bilinear",), photometric=0.0, lighting=0.0),
     checkpoint_every=2000,
 )

@@ -6,7 +6,7 @@ Two cores are enough: the first epochs see the images at 16 and 24 pixels, which
 only the last see them whole; convolutions run in bfloat16. The schedule is one cycle: linear warm-up, cosine to zero.
 """
 
-from training.augmentation import Augmentation
+from training.options import Augmentation
 from training.recipe import Recipe
 
 recipe = Recipe(

@@ -9,7 +9,7 @@ takes; the default downloads the public BVLC weights.
 Hardware and time: not measured here with the public weights, which the training downloads once.
 """
 
-from training.augmentation import Augmentation
+from training.options import Augmentation
 from training.recipe import Recipe
 
 recipe = Recipe(

@@ -3,7 +3,7 @@
 python -m training.train training/configs/smoke.py --work-dir RUN
 """
 
-from training.augmentation import Augmentation
+from training.options import Augmentation
 from training.recipe import Recipe
 
 recipe = Recipe(
@@ -11,16 +11,15 @@ recipe = Recipe(
     stem="small",
     aux_heads=False,
     dataset="synthetic",
-    sizes=(32,),
+    sizes=(16, 16, 16, 16, 32),
     resize_to=32,
     augmentation=Augmentation(crop="shift", shift=2, photometric=0.0, lighting=0.0),
-    epochs=3,
+    epochs=5,
     batch_size=8,
     learning_rate=0.02,
     schedule="cosine",
     warmup_epochs=0.5,
     weight_decay=1e-4,
     average=0.95,
-    deterministic=True,
     checkpoint_every=20,
 )

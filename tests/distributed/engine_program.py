@@ -37,8 +37,7 @@ def main(out, devices, fields):
     else:
         import tensorflow as tf
 
-        from training.distribution import make_strategy
-        from training.distribution import Cluster
+        from training.distribution import Cluster, make_strategy
         from training.tensorflow_engine import TensorFlowEngine
 
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -58,7 +57,9 @@ def main(out, devices, fields):
         batches = tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(BATCH, drop_remainder=True)
     steps = [engine.fetch(engine.train_step(batch, 1e-3)) for batch in engine.distribute(batches)]
     metrics = engine.evaluate(batches)
-    np.savez(out, losses=[step["loss"] for step in steps], metrics=list(metrics.values()), **engine.state())
+    names = {**{f"model/{i:04d}": v.path for i, v in enumerate(engine.model.variables)}}
+    state = {names.get(key, key).replace("/", "|") + f"|{key[-4:]}": value for key, value in engine.state().items()}
+    np.savez(out, losses=[step["loss"] for step in steps], metrics=list(metrics.values()), **state)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,76 @@
+"""Howard's photometric distortions and AlexNet's lighting noise, on images of RGB in 0..255.
+
+Reference: https://arxiv.org/abs/1312.5402 (section 6 of the paper names it); Krizhevsky et al. 2012, section 4.1.
+"""
+
+import functools
+import itertools
+
+import tensorflow as tf
+
+# Howard 2013 scales each of these by a random factor, "in random order".
+DISTORTIONS = ("contrast", "brightness", "colour")
+ORDERS = tuple(itertools.permutations(DISTORTIONS))
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, PIL's conversion of RGB to "L"
+# The principal components of ImageNet's RGB values in 0..255, as AlexNet's reproductions have them: an eigenvector is a
+# column, its eigenvalue the standard deviation along it.
+EIGENVALUES = (55.46, 4.794, 1.148)
+EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
+
+
+def distort(image, order, factors) -> tf.Tensor:
+    """Scales contrast, brightness and colour as PIL's ImageEnhance does, clipping to 0..255 after each.
+
+    Args:
+        image: float32 (h, w, 3), RGB in 0..255.
+        order: int32 scalar, index into `ORDERS`.
+        factors: float32 (3,), of `DISTORTIONS`; 1 leaves the image as it is.
+
+    Returns:
+        float32 (h, w, 3) in 0..255.
+    """
+
+    def in_order(names):
+        result = image
+        for name in names:
+            result = _DISTORT[name](result, factors[DISTORTIONS.index(name)])
+        return result
+
+    return tf.switch_case(tf.convert_to_tensor(order), [functools.partial(in_order, names) for names in ORDERS])
+
+
+def light(image, alphas) -> tf.Tensor:
+    """Adds a multiple of each principal component of ImageNet's colours, the same to all pixels.
+
+    The result is clipped, which AlexNet's was not: the pixels stay those of a photo, so that what the network is
+    trained on can be stored, looked at and is what it will be given later.
+
+    Args:
+        image: float32 (h, w, 3), RGB in 0..255.
+        alphas: float32 (3,), in standard deviations of each component.
+
+    Returns:
+        float32 (h, w, 3) in 0..255.
+    """
+    shift = tf.linalg.matvec(tf.constant(EIGENVECTORS), alphas * tf.constant(EIGENVALUES))
+    # Added to whole rows: an addition of three values at a time takes several times as long.
+    rows = tf.reshape(image, (tf.shape(image)[0], -1)) + tf.tile(shift, [tf.shape(image)[1]])
+    return tf.clip_by_value(tf.reshape(rows, tf.shape(image)), 0.0, 255.0)
+
+
+def _contrast(image, factor):
+    grey = tf.tensordot(tf.reduce_mean(tf.reduce_mean(image, 0), 0), tf.constant(LUMA), 1)
+    return tf.clip_by_value(image * factor + grey * (1 - factor), 0.0, 255.0)
+
+
+def _brightness(image, factor):
+    return tf.minimum(image * factor, 255.0)
+
+
+def _colour(image, factor):
+    # Each channel is blended with the pixel's own luma: one small matrix product.
+    matrix = factor * tf.eye(3) + (1 - factor) * tf.constant(LUMA)[:, tf.newaxis]
+    return tf.clip_by_value(tf.reshape(tf.reshape(image, (-1, 3)) @ matrix, tf.shape(image)), 0.0, 255.0)
+
+
+_DISTORT = {"contrast": _contrast, "brightness": _brightness, "colour": _colour}
