@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint parity clean
+.PHONY: demo test lint distributed parity clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -29,6 +29,9 @@ lint: .venv/installed-dev
 
 test: lint  ## lint, and the tests that need no other framework
 	$(BIN)/python -m pytest
+
+distributed: .venv/installed-dev  ## training in several processes and on several devices, killed for real
+	$(BIN)/python -m pytest --import-mode=importlib -o addopts= tests/distributed
 
 parity: .venv/installed-parity  ## the tests against torchvision, TF-slim, OpenCV's Caffe importer, ONNX Runtime, JAX and PyTorch
 	$(BIN)/python -m pytest --import-mode=importlib -o addopts= tests/parity

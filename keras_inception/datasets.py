@@ -147,6 +147,9 @@ class TFDSSource(Source):
         examples = files.interleave(
             records, cycle_length=16, block_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
+        # A file that lost its end would go unnoticed.
+        expected = sum(file.take for file in self._files[shard[0] :: shard[1]])
+        examples = examples.apply(tf.data.experimental.assert_cardinality(expected))
         return examples.map(parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def load(self, reference):
@@ -305,8 +308,8 @@ def open_source(dataset: str, split: str, data_dir=None) -> Source:
 def synthetic(split: str = "train", *, examples: int | None = None, size: int = 32, seed: int = 0) -> ArraySource:
     """Images that need no file: coloured stripes in a blurred spot, on noise, in ten classes.
 
-    A class is one of five hues and a direction of the stripes, which a mirror does not change. Position, size, phase,
-    period, strength and background are random.
+    A class is one of five pairs of colours and a direction of the stripes, which a mirror does not change. Position,
+    size, phase, period, strength and background are random.
 
     Args:
         split: `"train"` or `"validation"`, which have no image in common.
@@ -320,10 +323,17 @@ def synthetic(split: str = "train", *, examples: int | None = None, size: int = 
     sizes = {"train": 512, "validation": 160}
     if split not in sizes:
         raise ValueError(f"expected the split train or validation of synthetic; Received: split={split!r}")
-    hues = {"red": (1, 0, 0), "yellow": (1, 1, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "violet": (1, 0, 1)}
+    # Axes of colour, whose two ends the stripes have in equal parts: the mean colour alone does not tell the class.
+    axes = {
+        "red-cyan": (1, -1, -1),
+        "green-magenta": (-1, 1, -1),
+        "blue-yellow": (-1, -1, 1),
+        "orange-azure": (1, 0, -1),
+        "white-black": (1, 1, 1),
+    }
     count = examples or sizes[split]
     rng = np.random.default_rng((seed, list(sizes).index(split)))
-    labels = rng.permutation(np.arange(count) % (2 * len(hues)))
+    labels = rng.permutation(np.arange(count) % (2 * len(axes)))
 
     def draw(low, high):
         return rng.uniform(low, high, (count, 1, 1)).astype("float32")
@@ -333,11 +343,10 @@ def synthetic(split: str = "train", *, examples: int | None = None, size: int = 
     spot = np.exp(-((rows - draw(0.3, 0.7)) ** 2 + (columns - draw(0.3, 0.7)) ** 2) / (2 * draw(0.15, 0.3) ** 2))
     along = np.where((labels % 2 == 0)[:, np.newaxis, np.newaxis], rows, columns)
     waves = np.sin(2 * np.pi * (along * draw(3, 5) + draw(0, 1))) * spot * draw(0.4, 0.9)
-    # The complement of the hue is the other half of the wave, so that the mean colour alone does not tell the class.
-    colours = np.array(list(hues.values()), "float32")[labels // 2] - 0.5
+    colours = np.array(list(axes.values()), "float32")[labels // 2] / 2
     noise = rng.normal(0, 0.12, (count, size, size, 3)).astype("float32")
     images = draw(0.35, 0.65)[..., np.newaxis] + waves[..., np.newaxis] * colours[:, np.newaxis, np.newaxis] + noise
-    classes = [f"{hue} {direction}" for hue in hues for direction in ("horizontal", "vertical")]
+    classes = [f"{axis} {direction}" for axis in axes for direction in ("horizontal", "vertical")]
     return ArraySource(np.round(images.clip(0, 1) * 255).astype("uint8"), labels, classes, f"synthetic {split}")
 
 

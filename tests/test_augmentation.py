@@ -372,7 +372,7 @@ def test_options_survive_json():
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"crop": "centre"}, "crop to be one of area, shift, none; Received: crop='centre'"),
+        ({"crop": "centre"}, "crop to be one of area, window, shift, none; Received: crop='centre'"),
         ({"area": (0.5, 0.08)}, "area to be two positive numbers, smallest first"),
         ({"area": (0, 1)}, "area to be two positive numbers"),
         ({"area": (0.5, 1.5)}, r"shares of the area in \(0, 1\]"),

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -360,6 +361,23 @@ def test_the_slurm_script_requeues_a_lost_cluster(tmp_path, status, requeued):
 def test_the_slurm_script_gives_up_after_ten_restarts(tmp_path):
     assert submit(tmp_path, status=75, SLURM_RESTART_COUNT="9").returncode == 0
     assert submit(tmp_path, status=75, SLURM_RESTART_COUNT="10").returncode == 75
+
+
+def test_the_slurm_script_requeues_before_its_time_is_up(tmp_path):
+    stand_ins(tmp_path, 0)
+    (tmp_path / "srun").write_text(f"#!/bin/bash\ntouch {tmp_path}/begun\nexec sleep 5\n")
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    process = subprocess.Popen(
+        ["bash", ROOT / "training" / "slurm.sh", "recipe.py"], env={**environ, "DATA_DIR": "/d", "WORK_DIR": "/w"}
+    )
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    started = time.monotonic()
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(30) == 0 and time.monotonic() - started < 4  # it did not wait for srun
+    assert (tmp_path / "scontrol.calls").read_text() == "requeue 7\n"
 
 
 def test_the_slurm_script_says_what_is_missing(tmp_path):

@@ -1,18 +1,38 @@
 """The curves of a run as a picture: `python -m training.curves RUN/metrics.jsonl curves.png`."""
 
+import array
 import json
+import math
 import pathlib
 import sys
 
+# Points that a line of the picture is drawn with; a run may have millions of steps.
+POINTS = 20_000
 
-def read_metrics(path) -> tuple[list[dict], list[dict], list[int]]:
-    """The steps, the evaluations, and the steps at which the run was resumed, from a `metrics.jsonl`."""
-    lines = [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
-    return (
-        [line for line in lines if "loss" in line],
-        [line for line in lines if "val_loss" in line],
-        [line["step"] for line in lines if line.get("resumed")],
-    )
+
+def read_metrics(path) -> tuple[dict, dict, list[int]]:
+    """Reads a `metrics.jsonl`.
+
+    Returns:
+        Of the steps the columns `step`, `loss`, `accuracy`, `learning_rate`; of the evaluations `step`, `loss`,
+        `accuracy`; NaN where a value is no number. And the steps at which the run was resumed.
+    """
+    steps = {name: array.array("d") for name in ("step", "loss", "accuracy", "learning_rate")}
+    evaluations = {name: array.array("d") for name in ("step", "loss", "accuracy")}
+    resumed = []
+    with open(path) as file:
+        for text in file:
+            if not text.endswith("\n"):
+                break  # is being written
+            line = json.loads(text)
+            if line.get("resumed"):
+                resumed.append(line["step"])
+            prefix, columns = ("val_", evaluations) if "val_loss" in line else ("", steps)
+            if f"{prefix}loss" in line:
+                for name, column in columns.items():
+                    value = line[name if name == "step" else prefix + name]
+                    column.append(math.nan if value is None else value)
+    return steps, evaluations, resumed
 
 
 def plot_curves(metrics, png, *, title: str = "") -> None:
@@ -36,25 +56,25 @@ def plot_curves(metrics, png, *, title: str = "") -> None:
     figure = Figure(figsize=(10, 7), layout="constrained")
     FigureCanvasAgg(figure)
     loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
-    at = [line["step"] for line in steps]
-    for axis, name, label in ((loss, "loss", "loss"), (accuracy, "accuracy", "accuracy")):
-        values = [float("nan") if line[name] is None else line[name] for line in steps]
-        axis.plot(at, values, color="#9db8d9", linewidth=0.6, label="training, per step")
-        axis.plot(at, smoothed(values), color="#1f4e8c", linewidth=1.6, label="training, smoothed")
+    every = slice(None, None, max(1, len(steps["step"]) // POINTS))
+    at = steps["step"][every]
+    for axis, name in ((loss, "loss"), (accuracy, "accuracy")):
+        axis.plot(at, steps[name][every], color="#9db8d9", linewidth=0.6, label="training, per step")
+        axis.plot(at, smoothed(steps[name])[every], color="#1f4e8c", linewidth=1.6, label="training, smoothed")
         axis.plot(
-            [line["step"] for line in evaluations],
-            [line[f"val_{name}"] for line in evaluations],
+            evaluations["step"],
+            evaluations[name],
             color="#c8501e",
             marker="o",
             markersize=4,
             linewidth=1.6,
             label="evaluation",
         )
-        axis.set_ylabel(label)
-    loss.set_ylim(0, 1.05 * max(_typical(line["loss"] for line in steps), *(e["val_loss"] for e in evaluations), 0.1))
+        axis.set_ylabel(name)
+    loss.set_ylim(0, 1.05 * max(_typical(steps["loss"]), _typical(evaluations["loss"]), 0.1))
     accuracy.set_ylim(0, 1)
-    loss.legend(frameon=False, ncols=3, loc="upper right")
-    rate.plot(at, [line["learning_rate"] for line in steps], color="#444444", linewidth=1.2)
+    loss.legend(ncols=3, loc="upper right", facecolor="white", edgecolor="none", framealpha=0.9)
+    rate.plot(at, steps["learning_rate"][every], color="#444444", linewidth=1.2)
     rate.set_ylabel("learning rate")
     rate.set_xlabel("step" + (" (dotted: resumed)" if resumed else ""))
     for axis in (loss, accuracy, rate):
@@ -72,16 +92,16 @@ def smoothed(values) -> list[float]:
     decay = 1 - 1 / max(1.0, len(values) / 100)
     average, weight, result = 0.0, 0.0, []
     for value in values:
-        if value == value:
+        if not math.isnan(value):
             average, weight = decay * average + (1 - decay) * value, decay * weight + 1 - decay
-        result.append(average / weight if weight else float("nan"))
+        result.append(average / weight if weight else math.nan)
     return result
 
 
 def _typical(values) -> float:
-    """What all but a hundredth of the values are below, so that one spike does not flatten a curve."""
-    ordered = sorted(value for value in values if value is not None)
-    return ordered[int(0.99 * (len(ordered) - 1))] if ordered else 1.0
+    """What all but a hundredth of the values are at most, so that one spike does not flatten a curve."""
+    ordered = sorted(value for value in values if not math.isnan(value))
+    return ordered[math.ceil(0.99 * (len(ordered) - 1))] if ordered else 0.0
 
 
 if __name__ == "__main__":

@@ -70,7 +70,10 @@ def set_phase(model, frozen: bool) -> None:
 
 
 def build_optimizer(recipe: Recipe, model) -> keras.optimizers.Optimizer:
-    """The optimizer of the model's trainable variables; its learning rate is a variable that the engine sets."""
+    """The optimizer of the model's trainable variables, and from now on the model's.
+
+    Its learning rate is a variable that the engine sets.
+    """
     optimizer = CaffeSGD(
         recipe.learning_rate,
         momentum=recipe.momentum,
@@ -84,6 +87,7 @@ def build_optimizer(recipe: Recipe, model) -> keras.optimizers.Optimizer:
     if keras.config.dtype_policy().name == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(model.trainable_variables)
+    model.compile(optimizer, auto_scale_loss=False)  # for Keras callbacks, which look for the model's optimizer
     return optimizer
 
 

@@ -75,7 +75,7 @@ def train(
         if place.lost(error):
             raise ClusterLostError(
                 "expected every process of the cluster to stay; Received: the loss of one; the same command, given to "
-                f"all of them again, goes on from the last checkpoint ({str(error).splitlines()[0]:.200})"
+                "all of them again, goes on from the last checkpoint"
             ) from error
         raise
     if broken.names:

@@ -34,6 +34,9 @@ class TensorFlowEngine:
             self.optimizer = network.build_optimizer(recipe, self.model)
         self._train = tf.function(self._train_step, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_step, reduce_retracing=True)
+        self._average = tf.function(self._averages)
+        names = ("moving_mean", "moving_variance")
+        self._statistics = [v.value for v in self.model.non_trainable_variables if v.name in names]
 
     def set_phase(self, frozen: bool) -> None:
         """Goes from the frozen trunk to the whole network, with a fresh optimizer."""
@@ -91,6 +94,17 @@ class TensorFlowEngine:
     def _reduced(self, sums):
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
 
+    def _averages(self):
+        """The moving statistics, each the mean over all replicas of all workers."""
+
+        def over_replicas():
+            parts = [tf.reshape(variable, [-1]) for variable in self._statistics]
+            # One reduction for all: each costs a message between the workers.
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.concat(parts, 0))
+
+        means = self.strategy.experimental_local_results(self.strategy.run(over_replicas))[0]
+        return tf.split(means, [variable.shape[0] for variable in self._statistics])
+
     def evaluate(self, dataset) -> dict[str, float]:
         """Loss, accuracy and top-5 accuracy over a data set, each example counted once, with the averaged weights."""
         with self.averaged():
@@ -103,7 +117,13 @@ class TensorFlowEngine:
             yield self.model
 
     def sync(self) -> None:
-        """Nothing to do: the variables are the state."""
+        """Averages batch norm's moving statistics over the workers; Keras leaves each worker with its own.
+
+        To be called by all workers at the same step, before anyone looks at the model.
+        """
+        if self._statistics and isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            for variable, mean in zip(self._statistics, self._average(), strict=True):
+                variable.assign(mean)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on: weights, random state, optimizer and averages."""

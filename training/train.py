@@ -7,10 +7,12 @@ step), `curves.png`, `run.json` (the whole recipe and all versions), `checkpoint
 """
 
 import argparse
+import atexit
 import logging
 import os
 import pathlib
 import sys
+import tempfile
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +99,9 @@ def _settings(arguments) -> dict | None:
     if distribution.is_server(cluster):
         distribution.serve(cluster)
         return None
-    callbacks = names["callbacks"](arguments.work_dir) if "callbacks" in names else ()
+    # Every worker runs the callbacks, for they may stop the training; the files of all but the chief are thrown away.
+    folder = arguments.work_dir if cluster.is_chief else _scratch()
+    callbacks = names["callbacks"](folder) if "callbacks" in names else ()
     return {
         "recipe": recipe,
         "name": pathlib.Path(arguments.config).stem,
@@ -107,6 +111,12 @@ def _settings(arguments) -> dict | None:
         "cluster": cluster,
         "callbacks": callbacks,
     }
+
+
+def _scratch() -> pathlib.Path:
+    folder = tempfile.TemporaryDirectory(prefix="training-")
+    atexit.register(folder.cleanup)
+    return pathlib.Path(folder.name)
 
 
 if __name__ == "__main__":

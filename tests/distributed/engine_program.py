@@ -57,9 +57,7 @@ def main(out, devices, fields):
         batches = tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(BATCH, drop_remainder=True)
     steps = [engine.fetch(engine.train_step(batch, 1e-3)) for batch in engine.distribute(batches)]
     metrics = engine.evaluate(batches)
-    names = {**{f"model/{i:04d}": v.path for i, v in enumerate(engine.model.variables)}}
-    state = {names.get(key, key).replace("/", "|") + f"|{key[-4:]}": value for key, value in engine.state().items()}
-    np.savez(out, losses=[step["loss"] for step in steps], metrics=list(metrics.values()), **state)
+    np.savez(out, losses=[step["loss"] for step in steps], metrics=list(metrics.values()), **engine.state())
 
 
 if __name__ == "__main__":

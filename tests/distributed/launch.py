@@ -16,15 +16,19 @@ from PIL import Image
 
 REPOSITORY = pathlib.Path(__file__).parent.parent.parent
 # The network is the paper's, the images are few and small. Four classes of ten images: eight of each to train on.
-RECIPE = """
-from training.recipe import Recipe
-
-recipe = Recipe(
-    stem="small", dataset="folder", sizes=(32,), resize_to=32, epochs=2, batch_size=8, learning_rate=1e-3,
-    average=0.9, deterministic=True, checkpoint_every=3, shuffle_buffer=64, {fields}
-)
-{more}
-"""
+FIELDS = {
+    "stem": "small",
+    "dataset": "folder",
+    "sizes": (32,),
+    "resize_to": 32,
+    "epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+    "average": 0.9,
+    "deterministic": True,
+    "checkpoint_every": 3,
+    "shuffle_buffer": 64,
+}
 
 
 def photos(folder, per_class=10) -> pathlib.Path:
@@ -41,9 +45,9 @@ def photos(folder, per_class=10) -> pathlib.Path:
 
 
 def recipe_file(path, more="", **fields) -> pathlib.Path:
-    text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    """The file of a recipe, and `more` below it."""
     path = pathlib.Path(path)
-    path.write_text(RECIPE.format(fields=text, more=more))
+    path.write_text(f"from training.recipe import Recipe\n\nrecipe = Recipe(**{ ({**FIELDS, **fields})!r})\n{more}")
     return path
 
 
@@ -81,9 +85,13 @@ class Run:
         self.wait_for(step)
         self.kill()
 
-    def wait_for(self, step: int, seconds=200) -> None:
+    def wait_for(self, step: int, seconds=200, *, resumed=False) -> None:
+        """Waits until a step is done; with `resumed`, by a process that went on with the run of another."""
         end = time.monotonic() + seconds
-        while not any(line["step"] >= step for line in self.steps()):
+        while not (
+            any(line["step"] >= step for line in self.steps())
+            and any(line.get("resumed") for line in self.lines()) >= resumed
+        ):
             assert self.process.poll() is None, f"ended before step {step}: {self.output()[-4000:]}"
             assert time.monotonic() < end, f"not at step {step} after {seconds} s: {self.output()[-4000:]}"
             time.sleep(0.02)

@@ -1,0 +1,68 @@
+"""`python -m training.benchmark`."""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+
+from training import benchmark
+from training.benchmark import inference, input, training
+
+
+def environment(threads) -> dict:
+    """What the numbers depend on."""
+    import importlib.metadata
+
+    def version(package):
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    cpu = (
+        next(
+            (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+            platform.processor(),
+        )
+        if os.path.exists("/proc/cpuinfo")
+        else platform.processor()
+    )
+    packages = ("keras", "tensorflow", "torch", "torchvision", "numpy")
+    return {"cpu": cpu, "threads": threads, **{package: version(package) for package in packages}}
+
+
+MEASUREMENTS = {
+    "inference": inference.inference,
+    "lrn": inference.lrn,
+    "import": inference.importing,
+    "training": training.training,
+    "input": input.input_pipeline,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=benchmark.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("measurement", choices=MEASUREMENTS)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a contestant's turn in one round")
+    parser.add_argument("--photos", type=pathlib.Path, help="a folder of JPEG files, which `input` needs")
+    parser.add_argument("--output", type=pathlib.Path, help="write the numbers as JSON here")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = {"photos": arguments.photos} if arguments.measurement == "input" else {}
+    if None in options.values():
+        parser.error("input needs --photos FOLDER")
+    results = MEASUREMENTS[arguments.measurement](arguments.threads, arguments.rounds, arguments.seconds, **options)
+    report = {"measurement": arguments.measurement, **environment(arguments.threads), "results": results}
+    print(json.dumps(report, indent=2))
+    if arguments.output:
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
