@@ -30,7 +30,7 @@ lint: .venv/installed-dev
 test: lint  ## lint, and the tests that need no other framework
 	$(BIN)/python -m pytest
 
-distributed: .venv/installed-dev  ## training in several processes and on several devices, killed for real
+distributed: .venv/installed-parity  ## training in several processes and on several devices, killed for real
 	$(BIN)/python -m pytest --import-mode=importlib -o addopts= tests/distributed
 
 parity: .venv/installed-parity  ## the tests against torchvision, TF-slim, OpenCV's Caffe importer, ONNX Runtime, JAX and PyTorch

@@ -70,8 +70,9 @@ keras_inception.decode_predictions(model.predict(images), labels=model)
 
 ## How it was made
 
-`python -m training.train training/configs/{name}.py`, in {minutes:.0f} minutes on {hardware}. The recipe in full, the
-versions of all packages and the curves are in the run's folder (`run.json`, `metrics.jsonl`, `curves.png`).
+`python -m training.train training/configs/{name}.py`, in {minutes:.0f} minutes on {hardware}.
+The recipe in full, the versions of all packages and the curves are in the run's folder (`run.json`, `metrics.jsonl`,
+`curves.png`).
 
 * {epochs}, batch {recipe.batch_size}
 * SGD, momentum {recipe.momentum}, learning rate {recipe.learning_rate} ({recipe.schedule})

@@ -54,7 +54,8 @@ class TensorFlowPlace:
 
         kinds = [device.device_type for device in tf.config.list_logical_devices() if device.device_type != "CPU"]
         count = max(self.replicas, len(self.cluster.workers))
-        return f"{count} x {kinds[0] if kinds else 'CPU'} ({type(self.strategy).__name__.removesuffix('V2')})"
+        together = f" ({type(self.strategy).__name__.removesuffix('V2')})" if count > 1 else ""
+        return f"{count} {kinds[0] if kinds else 'CPU'}{together}"
 
     def engine(self, classes, source: str):
         from training.parameter_server import ParameterServerEngine
@@ -134,7 +135,7 @@ class JaxPlace:
         """What the run takes place on, for its card."""
         import jax
 
-        return f"{self.devices} x {jax.local_devices()[0].device_kind} (JAX)"
+        return f"{self.devices} {jax.local_devices()[0].device_kind} (JAX)"
 
     def engine(self, classes, source: str):
         from training.jax_engine import JaxEngine

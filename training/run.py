@@ -150,7 +150,8 @@ def one_sentence(error) -> str | None:
     """What went wrong, for whoever gave the command; None for what only a traceback explains."""
     text = str(error)
     if found := re.search(r"expected [^\n]*?; Received: [^\n]*", text):  # also from inside TensorFlow's own errors
-        return found[0].split(" [[")[0].strip()
+        sentence = found[0].split(" [[")[0].strip()
+        return sentence.removesuffix("]") if "assertion failed: [" in text else sentence
     if isinstance(error, (OSError, NotFiniteError, ImportError)):
         return " ".join(text.split())
     return None

@@ -4,6 +4,10 @@
 
 Two cores are enough: the first epochs see the images at 16 and 24 pixels, which costs a third and a half of 32, and
 only the last see them whole; convolutions run in bfloat16. The schedule is one cycle: linear warm-up, cosine to zero.
+
+Hardware and time: 57 minutes on two cores of a shared AMD EPYC that did other work too, killed and resumed on the way.
+Accuracy: 82.93 % top-1, 99.30 % top-5 on the 10,000 test images (training/results/cifar10). More epochs give more:
+84.94 % in eleven, by the program that trained the weights in `weights/cifar10`, whose schedule this is.
 """
 
 from training.options import Augmentation

@@ -1,0 +1,41 @@
+"""A whole run on JAX, where there is no TensorFlow: killed, resumed, finished."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+from launch import REPOSITORY, Run, checkpoint
+
+PROGRAM = """
+import sys
+sys.modules["tensorflow"] = None
+from training.train import main
+sys.exit(main(sys.argv[1:]))
+"""
+SETTINGS = ("sizes=32", "epochs=2", "batch_size=64", "checkpoint_every=3", "deterministic=False", "average=0.9")
+
+
+def run(work_dir, environ) -> Run:
+    work_dir.mkdir(exist_ok=True)
+    log = work_dir.with_suffix(".log")
+    command = [sys.executable, "-c", PROGRAM, "training/configs/smoke.py", "--work-dir", str(work_dir)]
+    command += [word for setting in SETTINGS for word in ("--set", setting)]
+    with open(log, "a") as file:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=file, stderr=subprocess.STDOUT, env=environ)
+    return Run(process, work_dir, log)
+
+
+def test_two_devices_without_tensorflow(tmp_path):
+    environ = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    whole = run(tmp_path / "whole", environ).finish()
+    killed = run(tmp_path / "killed", environ)
+    killed.wait_for(4)
+    killed.kill()
+    at = checkpoint(killed)[0]
+    again = run(tmp_path / "killed", environ).finish()
+    assert [line["step"] for line in again.lines() if line.get("resumed")] == [at] and at >= 3
+    assert [line["step"] for line in again.steps()] == list(range(1, 17))
+    np.testing.assert_allclose(again.losses(), whole.losses(), rtol=1e-4)
+    assert whole.losses()[-1] < whole.losses()[0]
+    assert (again.work_dir / "model" / "model.safetensors").stat().st_size > 20_000_000
