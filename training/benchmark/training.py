@@ -48,7 +48,7 @@ def _steps(threads, rounds, seconds, batch) -> dict:
             loss = torch.nn.functional.cross_entropy(network((planes - 127.5) / 127.5), targets)
             loss.backward()
             optimizer.step()
-            return float(loss)
+            return loss.item()
 
         return call
 
