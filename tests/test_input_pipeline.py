@@ -2,8 +2,6 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 import hypothesis
@@ -14,7 +12,7 @@ import pytest
 import tensorflow as tf
 from test_datasets import CIFAR10, encoded, prepare_tiles, write
 
-from keras_inception.datasets import ArraySource, FolderSource, TFDSSource, synthetic
+from keras_inception.datasets import ArraySource, FolderSource, TFDSSource
 from training import input_pipeline
 from training.input_pipeline import array_batches, array_evaluation_batches, evaluation_batches, training_batches
 from training.options import Augmentation
@@ -428,24 +426,3 @@ def test_numpy_and_tensorflow_see_the_same_where_nothing_is_random():
         same, its = by_number.pop(int(image[0, 0, 0]))
         np.testing.assert_allclose(image, same, atol=1e-3)
         assert label == its
-
-
-def test_arrays_need_no_tensorflow():
-    code = (
-        "import sys; sys.modules['tensorflow'] = None\n"
-        "from keras_inception.datasets import synthetic\n"
-        "from training.input_pipeline import array_batches, array_evaluation_batches\n"
-        "from training.options import Augmentation\n"
-        "options = Augmentation(crop='shift', photometric=0.0, lighting=0.0)\n"
-        "batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)\n"
-        "print(sum(float(images.sum()) for images, *_ in batches))\n"
-        "evaluation = array_evaluation_batches(synthetic('validation'), size=24, resize_to=32, batch_size=64)\n"
-        "print(sum(float(weights.sum()) for *_, weights in evaluation))"
-    )
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
-    assert result.returncode == 0, result.stderr
-    total, count = map(float, result.stdout.split())
-    options = Augmentation(crop="shift", photometric=0.0, lighting=0.0)
-    batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)
-    assert total == pytest.approx(sum(float(images.sum()) for images, *_ in batches)) and count == 160

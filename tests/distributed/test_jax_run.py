@@ -5,7 +5,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from launch import REPOSITORY, Run, checkpoint
+
+from keras_inception.datasets import synthetic
+from training.input_pipeline import array_batches
+from training.options import Augmentation
 
 PROGRAM = """
 import sys
@@ -39,3 +44,38 @@ def test_two_devices_without_tensorflow(tmp_path):
     np.testing.assert_allclose(again.losses(), whole.losses(), rtol=1e-4)
     assert whole.losses()[-1] < whole.losses()[0]
     assert (again.work_dir / "model" / "model.safetensors").stat().st_size > 20_000_000
+
+
+def test_arrays_need_no_tensorflow():
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "from keras_inception.datasets import open_source\n"
+        "source = open_source('synthetic', 'train')\n"
+        "print(len(source), source.images.dtype, source.labels.dtype)"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert result.stdout.split() == ["512", "uint8", "int64"], result.stderr
+
+
+def test_the_batches_of_arrays_need_no_tensorflow():
+    code = (
+        "import sys; sys.modules['tensorflow'] = None\n"
+        "from keras_inception.datasets import synthetic\n"
+        "from training.input_pipeline import array_batches, array_evaluation_batches\n"
+        "from training.options import Augmentation\n"
+        "options = Augmentation(crop='shift', photometric=0.0, lighting=0.0)\n"
+        "batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)\n"
+        "print(sum(float(images.sum()) for images, *_ in batches))\n"
+        "evaluation = array_evaluation_batches(synthetic('validation'), size=24, resize_to=32, batch_size=64)\n"
+        "print(sum(float(weights.sum()) for *_, weights in evaluation))"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=REPOSITORY
+    )
+    assert result.returncode == 0, result.stderr
+    total, count = map(float, result.stdout.split())
+    options = Augmentation(crop="shift", photometric=0.0, lighting=0.0)
+    batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)
+    assert total == pytest.approx(sum(float(images.sum()) for images, *_ in batches)) and count == 160
