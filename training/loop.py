@@ -99,7 +99,8 @@ class Loop:
     def _resume(self):
         found = self.checkpoints.load_latest()
         self.step = 0 if found is None else found[0]
-        self.engine.set_phase(self._frozen(self.step))
+        # A checkpoint at the end of the frozen epochs is that of the frozen trunk, whose optimizer is another.
+        self.engine.set_phase(self._frozen(max(0, self.step - 1)))
         if found is not None:
             self.engine.load_state(found[1])
             self._saved, self._seconds = self.step, found[2]["seconds"]

@@ -8,6 +8,7 @@ import pytest
 from launch import checkpoint, photos, recipe_file, start
 
 import keras_inception
+from keras_inception import checkpoints
 from keras_inception.hub import serialization
 
 
@@ -61,6 +62,27 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, data):
     start(config, data, tmp_path / "killed").finish()
     other = start(config, data, tmp_path / "killed", "--set", "learning_rate=0.5", name="other")
     assert other.wait() == 1 and "begun with learning_rate=0.001" in other.output()
+
+
+def test_fine_tuning_thaws_its_trunk_and_goes_on_from_that_very_moment(tmp_path, data):
+    pretrained = keras_inception.GoogLeNet(weights=None, stem="small", classes=7)
+    weights = serialization.write(tmp_path / "other.safetensors", checkpoints.to_checkpoint(pretrained))
+    fields = {"weights": str(weights), "aux_heads": False, "frozen_epochs": 1, "checkpoint_every": 100, "keep": 9}
+    config = recipe_file(tmp_path / "recipe.py", **fields)
+    whole = start(config, data, tmp_path / "whole").finish()
+    killed = start(config, data, tmp_path / "killed")
+    killed.kill_at(5)
+    assert checkpoint(killed)[0] == 4, "the end of the frozen epoch"
+    frozen = checkpoint(killed)[1]
+    trunk = pretrained.get_layer("conv2_3x3").kernel.numpy()
+    assert any(np.array_equal(value, trunk) for name, value in frozen.items() if name.startswith("model/"))
+    again = start(config, data, tmp_path / "killed").finish()
+    assert again.losses() == whole.losses()
+    (_, expected), (_, received) = checkpoint(whole), checkpoint(again)
+    for name in expected:
+        np.testing.assert_array_equal(received[name], expected[name], err_msg=name)
+    assert not any(np.array_equal(value, trunk) for name, value in expected.items() if name.startswith("model/"))
+    assert serialization.read_folder(again.work_dir / "model").tensors["loss3_classifier/kernel"].shape == (1024, 4)
 
 
 def test_a_loss_that_is_no_number(tmp_path, data):
