@@ -24,12 +24,13 @@ def take_steps(folder, devices, fields, backend="tensorflow"):
     return np.load(out)
 
 
-def assert_same(one, two, tolerance):
-    """Losses, metrics, weights, momentum, averages and moving statistics; the loss must have moved at all."""
+def assert_same(one, two, tolerance, reported=None):
+    """Weights, momentum, averages, moving statistics; and what is reported, loss and metrics. The loss must move."""
     assert one.files == two.files and len(one.files) > 300
     assert len(set(one["losses"])) == len(one["losses"])
     for name in one.files:
-        np.testing.assert_allclose(two[name], one[name], rtol=tolerance, atol=tolerance, err_msg=name)
+        limit = reported if reported and name in ("losses", "metrics") else tolerance
+        np.testing.assert_allclose(two[name], one[name], rtol=limit, atol=limit, err_msg=name)
 
 
 @pytest.mark.parametrize("fields", [PAPER, SYNCHRONIZED], ids=["paper", "synchronized batch norm"])
@@ -41,10 +42,11 @@ def test_mirrored(tmp_path, fields):
 
 
 def test_jax(tmp_path):
+    """The state is float64; the sums that JAX reports are float32."""
     one, two = (take_steps(tmp_path, devices, PAPER, "jax") for devices in (1, 2))
-    assert_same(one, two, 1e-9)
+    assert_same(one, two, 1e-9, reported=1e-6)
 
 
 def test_jax_takes_batch_norms_statistics_over_all_devices(tmp_path):
     one, two = (take_steps(tmp_path, devices, SYNCHRONIZED, "jax") for devices in (1, 2))
-    assert_same(one, two, 1e-9)
+    assert_same(one, two, 1e-9, reported=1e-6)
