@@ -48,5 +48,7 @@ def test_jax(tmp_path):
 
 
 def test_jax_takes_batch_norms_statistics_over_all_devices(tmp_path):
+    """Of each device alone they would change the first loss by several per cent; Keras computes them in float32."""
     one, two = (take_steps(tmp_path, devices, SYNCHRONIZED, "jax") for devices in (1, 2))
-    assert_same(one, two, 1e-9, reported=1e-6)
+    np.testing.assert_allclose(two["losses"][0], one["losses"][0], rtol=1e-5)
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=0.02)
