@@ -9,11 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from keras_inception.labels import decode_predictions
-from keras_inception.preprocessing import open_image, preprocess_input
-
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .jp2 .ppm .pgm .pbm .pnm".split()
-)
+from keras_inception.preprocessing import IMAGE_SUFFIXES, open_image, preprocess_input
 
 
 @dataclasses.dataclass(frozen=True)

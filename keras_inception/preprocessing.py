@@ -21,6 +21,11 @@ INTERPOLATIONS = {
 # The size before the crop, relative to the crop: the 256 of 224 that the field has used since AlexNet.
 RATIO = 256 / 224
 
+# What counts as a photo in a folder.
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .avif .jp2 .ppm .pgm .pbm .pnm".split()
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:

@@ -14,7 +14,7 @@ ALLOWED = {
     "layers": set(),
     "preprocessing": set(),
     "labels": set(),
-    "datasets": set(),
+    "datasets": {"preprocessing"},  # what counts as a photo
     "models": BOTTOM,
     "convert": set(),
     "hub": {"convert"},  # only the Checkpoint that both speak of

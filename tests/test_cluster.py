@@ -11,8 +11,10 @@ import sys
 import time
 
 import pytest
+import yaml
 
-from training.distribution import Cluster, expand_nodes, find_cluster, is_server, resolve
+from training.distribution import Cluster, find_cluster, is_server, resolve
+from training.slurm import expand_nodes
 
 ROOT = pathlib.Path(__file__).parent.parent
 SERVED = Cluster(("w0:1", "w1:1"), ("p0:1",), "c:1", "chief")
@@ -182,7 +184,7 @@ def test_one_slurm_task_is_alone():
         (slurm(counts="two"), "tasks per node"),
         (slurm(tasks="many"), "SLURM_NTASKS to be a number"),
         (slurm(rank="first"), "SLURM_PROCID to be a number"),
-        (slurm(rank=2), "one of 2 tasks"),
+        (slurm(rank=2), "below the 2 tasks"),
         (slurm(nodes=""), "SLURM_STEP_NODELIST or SLURM_JOB_NODELIST"),
         (slurm(rank=0, SLURMD_NODENAME="n10"), "--distribution=block"),
     ],
@@ -387,7 +389,6 @@ def test_the_slurm_script_says_what_is_missing(tmp_path):
 
 
 def manifests():
-    yaml = pytest.importorskip("yaml")
     return list(yaml.safe_load_all((ROOT / "training" / "kubernetes.yaml").read_text()))
 
 

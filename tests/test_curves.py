@@ -59,7 +59,6 @@ def test_smoothing():
 
 
 def test_the_picture_has_all_curves(tmp_path):
-    pytest.importorskip("matplotlib")
     lines = [step(number, 1 + number % 2, 0.5 + 0.2 * (number % 2)) for number in range(1, 300)]
     write(tmp_path / "m", *lines, evaluation(100, 0.5), evaluation(299, 0.2))
     plot_curves(tmp_path / "m", tmp_path / "all.png", title="cifar10: 91.20 % top-1")
@@ -71,7 +70,6 @@ def test_the_picture_has_all_curves(tmp_path):
 
 
 def test_a_resumption_is_marked(tmp_path):
-    pytest.importorskip("matplotlib")
     lines = [step(number) for number in range(1, 21)]
     pictures = []
     for extra in ([], [{"step": 10, "resumed": True}]):
@@ -95,13 +93,13 @@ def test_a_resumption_is_marked(tmp_path):
     ],
 )
 def test_short_and_broken_runs_are_drawn(tmp_path, lines):
-    pytest.importorskip("matplotlib")
     plot_curves(write(tmp_path / "m", *lines), tmp_path / "c.png")
     assert Image.open(tmp_path / "c.png").size == (1100, 770)
 
 
 def test_one_spike_does_not_flatten_the_curve(tmp_path):
-    figure = pytest.importorskip("matplotlib.figure")
+    from matplotlib import figure
+
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
@@ -111,7 +109,8 @@ def test_one_spike_does_not_flatten_the_curve(tmp_path):
 
 
 def test_a_run_of_millions_of_steps_is_drawn_with_thousands_of_points(tmp_path, monkeypatch):
-    figure = pytest.importorskip("matplotlib.figure")
+    from matplotlib import figure
+
     drawn = []
     monkeypatch.setattr("training.curves.POINTS", 10)
     monkeypatch.setattr(figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
@@ -127,7 +126,6 @@ def test_without_matplotlib_it_is_said_what_to_install(tmp_path, monkeypatch):
 
 
 def test_the_program(tmp_path):
-    pytest.importorskip("matplotlib")
     metrics, png = write(tmp_path / "metrics.jsonl", step(1), evaluation(1)), tmp_path / "c.png"
     subprocess.run([sys.executable, "-m", "training.curves", metrics, png], cwd=ROOT, check=True, timeout=60)
     assert Image.open(png).format == "PNG"

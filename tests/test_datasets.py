@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_inception import classify, datasets
+from keras_inception import datasets
 from keras_inception.datasets import ArraySource, FolderSource, TFDSSource, open_source, synthetic
 
 CIFAR10 = pathlib.Path(__file__).parent.parent.parent / "shared" / "tensorflow_datasets"
@@ -163,8 +163,8 @@ def test_what_is_not_there_is_said(tiles, name, split, message):
 def test_the_newest_version_and_the_only_config_are_found(tiles, tmp_path):
     for version in ("1.2.0", "1.10.0"):
         shutil.copytree(tiles / "tiles" / "1.2.0", tmp_path / "tiles" / "small" / version)
-    assert datasets._prepared_folder("tiles", tmp_path) == tmp_path / "tiles" / "small" / "1.10.0"
-    assert datasets._prepared_folder("tiles/small:1.2.0", tmp_path) == tmp_path / "tiles" / "small" / "1.2.0"
+    assert datasets.tfds._prepared_folder("tiles", tmp_path) == tmp_path / "tiles" / "small" / "1.10.0"
+    assert datasets.tfds._prepared_folder("tiles/small:1.2.0", tmp_path) == tmp_path / "tiles" / "small" / "1.2.0"
     shutil.copytree(tmp_path / "tiles" / "small", tmp_path / "tiles" / "large")
     with pytest.raises(ValueError, match="expected one of tiles/large, tiles/small; Received: tiles"):
         open_source("tiles", "train", tmp_path)
@@ -291,7 +291,7 @@ def test_a_folder_keeps_every_fifth_image_for_validation(tmp_path):
     assert [int(example["label"]) for example in train.examples().as_numpy_iterator()] == [0] * 9 + [1] * 4
 
 
-@pytest.mark.parametrize("name", datasets.VALIDATION_FOLDERS)
+@pytest.mark.parametrize("name", datasets.folder.VALIDATION_FOLDERS)
 def test_a_folder_with_a_validation_folder(tmp_path, name):
     for number, path in enumerate(["train/a/1.png", "train/b/1.png", f"{name}/a/1.png", f"{name}/b/1.png"]):
         write(tmp_path / path, encoded(number))
@@ -354,10 +354,6 @@ def test_errors_of_folders(tmp_path, files, split, message):
 def test_a_folder_is_asked_for():
     with pytest.raises(ValueError, match="expected data_dir"):
         open_source("folder", "train")
-
-
-def test_image_files_are_those_that_classify_finds():
-    assert datasets.IMAGE_SUFFIXES == classify.IMAGE_SUFFIXES
 
 
 def test_arrays():

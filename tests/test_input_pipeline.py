@@ -13,8 +13,10 @@ import tensorflow as tf
 from test_datasets import CIFAR10, encoded, prepare_tiles, write
 
 from keras_inception.datasets import ArraySource, FolderSource, TFDSSource
-from training import input_pipeline
-from training.input_pipeline import array_batches, array_evaluation_batches, evaluation_batches, training_batches
+from training import array_pipeline
+from training.array_pipeline import evaluation_batches as array_evaluation_batches
+from training.array_pipeline import training_batches as array_batches
+from training.input_pipeline import evaluation_batches, training_batches
 from training.options import Augmentation
 
 PLAIN = Augmentation(crop="none", mirror=False, photometric=0.0, lighting=0.0)
@@ -395,13 +397,13 @@ def test_what_needs_tensorflow_is_said(change):
 def test_resizing_by_area_is_tensorflows(shape, size):
     images = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), "uint8")
     expected = tf.image.resize(images, (size, size), "area").numpy()
-    np.testing.assert_allclose(input_pipeline._resized(images, size), expected, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(array_pipeline._resized(images, size), expected, rtol=1e-5, atol=1e-3)
 
 
 def test_resizing_by_area_by_hand():
     # Three pixels to two: each new one covers one and a half old ones.
     expected = [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]]
-    np.testing.assert_allclose(input_pipeline._area_weights(3, 2), expected, rtol=1e-6)
+    np.testing.assert_allclose(array_pipeline._area_weights(3, 2), expected, rtol=1e-6)
 
 
 def test_windows_are_those_of_the_padded_image_and_all_of_them_occur():

@@ -2,7 +2,6 @@
 
 import io
 import json
-import subprocess
 import sys
 
 import keras
@@ -207,8 +206,8 @@ def test_on_a_terminal_there_is_a_bar(clock):
 
 def events(folder):
     """The scalars of TensorBoard's files by name, as (step, value), and the shapes of the pictures."""
-    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
     import tensorflow as tf
+    from tensorboard.backend.event_processing import event_file_loader as loader
 
     scalars, images = {}, {}
     for file in sorted(folder.glob("events*")):
@@ -223,7 +222,6 @@ def events(folder):
 
 
 def test_tensorboard(tmp_path):
-    pytest.importorskip("tensorboard")
     board = monitors.TensorBoard(tmp_path, every=2)
     board.begin(0, 5)
     board.images(0, np.full((20, 8, 6, 3), 255, "float32"))
@@ -246,17 +244,6 @@ def test_run_info(tmp_path):
     assert info["versions"]["keras"] == keras.__version__ and info["versions"]["numpy"] == np.__version__
     assert info["python"] == ".".join(map(str, sys.version_info[:3]))
     assert any("CPU" in device for device in info["devices"])
-
-
-def test_run_info_on_jax_without_tensorflow(tmp_path):
-    pytest.importorskip("jax")
-    program = (
-        "import os, sys; os.environ['KERAS_BACKEND'] = 'jax'; sys.modules['tensorflow'] = None\n"
-        "from training import monitors; monitors.write_run_info(sys.argv[1], {})"
-    )
-    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, timeout=120)
-    info = json.loads((tmp_path / "run.json").read_text())
-    assert info["backend"] == "jax" and len(info["devices"]) >= 1 and all(info["devices"])
 
 
 def test_run_info_replaces_the_old_whole(tmp_path, monkeypatch):

@@ -108,6 +108,7 @@ def test_settings_reach_inside_the_augmentation():
         ("augmentation.blur=1", "a field of Augmentation"),
         ("variant=v3", "variant to be one of paper"),
         ("sizes=(16,24,32)", "one size, or one for each of the 250 epochs"),
+        ("sizes=(16.5,)", "sizes to be of type"),
         ("average=1", "average to be None, or between 0 and 1"),
         ("epochs.x=1", "as a whole"),
     ],

@@ -40,15 +40,16 @@ def decide(seed, height, width, options: Augmentation) -> Decisions:
         width: likewise.
         options: the ranges to draw from.
     """
-    # One seed for each decision: none depends on another, nor on which of the others are made.
-    seeds = tf.unstack(tf.random.split(seed, 6))
+    # Every decision has numbers of its own, drawn whether it is made or not: none depends on another. They are drawn
+    # together, for on one image a call of the generator takes as long as all that is done with its numbers.
+    draws = tf.random.stateless_uniform((10,), seed)
     return Decisions(
-        window=_window(seeds[0], tf.cast(height, tf.int32), tf.cast(width, tf.int32), options),
-        interpolation=_index(seeds[1], len(options.interpolations)),
-        mirror=tf.logical_and(options.mirror, tf.random.stateless_uniform((), seeds[2]) < 0.5),
-        order=_index(seeds[3], len(ORDERS)),
-        factors=tf.random.stateless_uniform((3,), seeds[4], 1 - options.photometric, 1 + options.photometric),
-        lighting=tf.random.stateless_normal((3,), seeds[5], stddev=options.lighting),
+        window=_window(draws[:4], tf.cast(height, tf.int32), tf.cast(width, tf.int32), options),
+        interpolation=_below(draws[4], len(options.interpolations)),
+        mirror=tf.logical_and(options.mirror, draws[5] < 0.5),
+        order=_below(draws[6], len(ORDERS)),
+        factors=_between(draws[7:], 1 - options.photometric, 1 + options.photometric),
+        lighting=tf.random.stateless_normal((3,), tf.bitwise.invert(seed), stddev=options.lighting),
     )
 
 
@@ -167,13 +168,12 @@ def _is_jpeg(image):
     return tf.strings.substr(image, 0, 2) == b"\xff\xd8"
 
 
-def _window(seed, height, width, options):
+def _window(draws, height, width, options):
     if options.crop == "none":
         return tf.stack([0, 0, height, width])
-    draws = tf.random.stateless_uniform((4,), seed)
     if options.crop == "shift":
-        top, left = (tf.cast(tf.floor(draws[i] * (2 * options.shift + 1)), tf.int32) for i in (0, 1))
-        return tf.stack([top - options.shift, left - options.shift, height, width])
+        corner = _below(draws[:2], 2 * options.shift + 1) - options.shift
+        return tf.concat([corner, [height, width]], 0)
     h, w = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
     if options.crop == "window":
         side = tf.maximum(1, tf.cast(tf.round(options.window * tf.minimum(h, w)), tf.int32))
@@ -197,18 +197,17 @@ def _window(seed, height, width, options):
 
 def _anywhere(draws, sides, height, width):
     """A window of the given sides, all places equally likely."""
-    places = tf.stack([height, width]) - sides + 1
-    # The product of a draw just below 1 may round up to the number of places.
-    corner = tf.minimum(tf.cast(draws * tf.cast(places, tf.float32), tf.int32), places - 1)
-    return tf.concat([corner, sides], 0)
+    return tf.concat([_below(draws, tf.stack([height, width]) - sides + 1), sides], 0)
 
 
 def _between(draw, low, high):
     return low + draw * (high - low)
 
 
-def _index(seed, count):
-    return tf.random.stateless_uniform((), seed, 0, count, tf.int32)
+def _below(draw, count):
+    """A whole number from 0 to `count` - 1, for a draw from [0, 1)."""
+    # The product of a draw just below 1 may round up to the count.
+    return tf.minimum(tf.cast(draw * tf.cast(count, tf.float32), tf.int32), count - 1)
 
 
 def _reflected(start, length):

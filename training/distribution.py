@@ -7,6 +7,8 @@ import re
 import socket
 import time
 
+from training import slurm
+
 TASKS = ("worker", "ps", "chief")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "parameter_server", "tpu")
 
@@ -97,7 +99,8 @@ def find_cluster(arguments, environ) -> Cluster:
     if environ.get("TF_CONFIG"):
         return _from_tf_config(environ["TF_CONFIG"])
     if environ.get("SLURM_PROCID"):
-        return _from_slurm(environ, arguments.port)
+        workers, index = slurm.find_tasks(environ, arguments.port)
+        return Cluster(workers, task_index=index)
     return Cluster()
 
 
@@ -134,82 +137,6 @@ def _from_tf_config(text: str) -> Cluster:
     if kind == "worker" and addresses["chief"]:
         index += len(addresses["chief"])
     return Cluster(workers, task_type="worker" if kind == "chief" else kind, task_index=index)
-
-
-def _from_slurm(environ, port: int) -> Cluster:
-    def variable(*names):
-        for name in names:
-            if environ.get(name):
-                return environ[name]
-        raise ValueError(f"expected SLURM to set {' or '.join(names)}; Received: neither, outside of srun")
-
-    def number(*names):
-        value = variable(*names)
-        if not value.isdecimal():
-            raise ValueError(f"expected {' or '.join(names)} to be a number; Received: {value!r}")
-        return int(value)
-
-    tasks = number("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
-    if tasks == 1:
-        return Cluster()
-    nodes = expand_nodes(variable("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST"))
-    counts = _expand_counts(variable("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
-    if len(nodes) != len(counts) or sum(counts) != tasks:
-        raise ValueError(
-            f"expected SLURM to place its {tasks} tasks on its nodes; Received: {counts} tasks on {','.join(nodes)}"
-        )
-    # The tasks of one node cannot share a port.
-    places = [(node, port + local) for node, count in zip(nodes, counts, strict=True) for local in range(count)]
-    cluster = Cluster(tuple(f"{node}:{own}" for node, own in places), task_index=number("SLURM_PROCID"))
-    here = environ.get("SLURMD_NODENAME")
-    if here in nodes and here != places[cluster.task_index][0]:
-        raise ValueError(
-            f"expected task {cluster.task_index} on node {places[cluster.task_index][0]}, as srun --distribution=block "
-            f"places it; Received: SLURMD_NODENAME={here}"
-        )
-    return cluster
-
-
-def expand_nodes(text: str) -> list[str]:
-    """The names in a SLURM node list, in its order: `"gpu[01-03,7],login2"` are gpu01, gpu02, gpu03, gpu7, login2.
-
-    TensorFlow's own SlurmClusterResolver sorts the names as text, n10 before n9, and then the ranks are wrong.
-
-    Raises:
-        ValueError: it is no node list.
-    """
-    nodes = []
-    for part in re.findall(r"(?:[^,\[\]]|\[[^\[\]]*\])+", text):
-        names = [""]
-        for literal, ranges in re.findall(r"([^\[\]]+)|\[([^\[\]]*)\]", part):
-            names = [name + end for name in names for end in ([literal] if literal else _expand_ranges(ranges, text))]
-        nodes += names
-    rebuilt = ",".join(re.findall(r"(?:[^,\[\]]|\[[^\[\]]*\])+", text))
-    if not nodes or rebuilt != text:
-        raise ValueError(f"expected a SLURM node list such as gpu[01-03],login2; Received: {text!r}")
-    return nodes
-
-
-def _expand_ranges(ranges: str, text: str) -> list[str]:
-    numbers = []
-    for part in ranges.split(","):
-        first, _, last = part.partition("-")
-        last = last or first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise ValueError(f"expected a SLURM node list such as gpu[01-03],login2; Received: {text!r}")
-        numbers += [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
-    return numbers
-
-
-def _expand_counts(text: str) -> list[int]:
-    """SLURM's tasks per node: `"2(x3),1"` are 2, 2, 2, 1."""
-    counts = []
-    for part in text.split(","):
-        found = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)
-        if found is None:
-            raise ValueError(f"expected SLURM's tasks per node, such as 2(x3),1; Received: {text!r}")
-        counts += [int(found[1])] * int(found[2] or 1)
-    return counts
 
 
 def resolve(name: str, cluster: Cluster, gpus: int = 0) -> str:

@@ -3,14 +3,12 @@
 Every random choice is a function of seed, epoch and example. So a run can go on at any step, and any number of workers
 sees together the batches that one would.
 
-The first two functions make a `tf.data.Dataset`; the `array_` functions do without TensorFlow.
+`training.array_pipeline` does the same for arrays in NumPy alone.
 """
 
 import numpy as np
 
-# Images, and pixels, at most that are decoded one after the other: many, for each chunk has a cost of its own, but few
-# enough that the chunks that are under way on all cores fit into memory.
-CHUNK, CHUNK_PIXELS = 64, 2**20
+from training.decoding import chunk_length, cores, decode_chunks
 
 
 def training_batches(
@@ -62,8 +60,8 @@ def training_batches(
 
     from training.augmentation import augment
 
-    steps = _steps_left(source, batch_size, first_step)
-    rows = _rows(batch_size, worker)
+    steps = steps_left(source, batch_size, first_step)
+    rows = rows_of(batch_size, worker)
     if shard_by not in ("examples", "files"):
         raise ValueError(f"expected shard_by to be examples or files; Received: shard_by={shard_by!r}")
     by_files = shard_by == "files" and source.num_files >= worker[1] > 1
@@ -92,7 +90,7 @@ def training_batches(
         return augment(example["image"], tf.stack(hashes), size, augmentation)
 
     references = references.take(steps * rows)
-    return _batches(references, source, decode, size, rows, steps, broken, on_broken)
+    return _batches(references, steps * rows, source, decode, size, rows, steps, broken, on_broken)
 
 
 def evaluation_batches(
@@ -121,98 +119,24 @@ def evaluation_batches(
     """
     from training.augmentation import center
 
-    rows = _rows(batch_size, worker)
+    rows = rows_of(batch_size, worker)
     steps = -(-len(source) // batch_size)
 
     def decode(reference):
         return center(source.load(reference)["image"], size, resize_to)
 
     references = _worker_rows(source.references(), batch_size, worker)
-    return _batches(references, source, decode, size, rows, steps, broken, on_broken)
+    whole, rest = divmod(len(source), batch_size)
+    examples = whole * rows + min(max(0, rest - worker[0] * rows), rows)
+    return _batches(references, examples, source, decode, size, rows, steps, broken, on_broken)
 
 
-def array_batches(
-    source,
-    *,
-    size: int,
-    batch_size: int,
-    augmentation,
-    seed: int,
-    epoch: int,
-    first_step: int = 0,
-    worker: tuple[int, int] = (0, 1),
-):
-    """`training_batches` of an `ArraySource`, in NumPy: shifts, mirror and resizing by area.
-
-    The choices are a function of seed, epoch and index as well, but not those that TensorFlow makes.
-
-    Args:
-        source: a `keras_inception.datasets.ArraySource`.
-        size, batch_size, seed, epoch, first_step, worker: as for `training_batches`.
-        augmentation: an `Augmentation` with `crop="shift"` or `"none"`, photometric and lighting 0.
-
-    Returns:
-        An iterator of tuples of arrays, as from `training_batches`.
+def steps_left(source, batch_size: int, first_step: int = 0) -> int:
+    """Batches of an epoch from a step on.
 
     Raises:
-        ValueError: an argument is not what it should be, or the augmentation needs TensorFlow.
+        ValueError: the source is smaller than a batch, or the epoch than the step.
     """
-    steps, rows = _steps_left(source, batch_size, first_step), _rows(batch_size, worker)
-    if augmentation.crop not in ("shift", "none") or augmentation.photometric or augmentation.lighting:
-        raise ValueError(
-            "expected crop shift or none, photometric=0 and lighting=0, or TensorFlow, which all else needs; "
-            f"Received: {augmentation}"
-        )
-    order = np.random.default_rng((seed, epoch)).permutation(len(source))
-    shift = augmentation.shift if augmentation.crop == "shift" else 0
-
-    def batch(step):
-        start = step * batch_size + worker[0] * rows
-        indices = order[start : start + rows]
-        views = [
-            _shifted(source.images[i], shift, augmentation.mirror, np.random.default_rng((seed, epoch, i)))
-            for i in indices
-        ]
-        images = np.stack(views)
-        return _resized(images if shift else _central_square(images), size), source.labels[indices], np.ones(rows, "f4")
-
-    return (batch(step) for step in range(first_step, first_step + steps))
-
-
-def array_evaluation_batches(
-    source, *, size: int, batch_size: int, resize_to: int | None = None, worker: tuple[int, int] = (0, 1)
-):
-    """`evaluation_batches` of an `ArraySource`, in NumPy, resized by area.
-
-    Args:
-        source: a `keras_inception.datasets.ArraySource`.
-        size, batch_size, worker: as for `evaluation_batches`.
-        resize_to: likewise; None: `size`.
-
-    Returns:
-        An iterator of tuples of arrays, as from `evaluation_batches`.
-
-    Raises:
-        ValueError: an argument is not what it should be.
-    """
-    resize_to, rows = resize_to or size, _rows(batch_size, worker)
-    if resize_to < size:
-        raise ValueError(f"expected resize_to of at least the size, {size}; Received: resize_to={resize_to!r}")
-    offset = round((resize_to - size) / 2)
-
-    def batch(start):
-        indices = np.arange(start, min(start + rows, len(source)))
-        images, labels, weights = np.zeros((rows, size, size, 3), "f4"), np.zeros(rows, "i8"), np.zeros(rows, "f4")
-        if len(indices):
-            resized = _resized(_central_square(source.images[indices]), resize_to)
-            images[: len(indices)] = resized[:, offset : offset + size, offset : offset + size]
-            labels[: len(indices)], weights[: len(indices)] = source.labels[indices], 1
-        return images, labels, weights
-
-    return (batch(start + worker[0] * rows) for start in range(0, len(source), batch_size))
-
-
-def _steps_left(source, batch_size, first_step) -> int:
     steps = len(source) // batch_size
     if not steps:
         raise ValueError(
@@ -223,7 +147,7 @@ def _steps_left(source, batch_size, first_step) -> int:
     return steps - first_step
 
 
-def _rows(batch_size, worker) -> int:
+def rows_of(batch_size, worker) -> int:
     """Rows of one worker in a global batch."""
     index, count = worker
     if not 0 <= index < count or batch_size < 1 or batch_size % count:
@@ -267,58 +191,49 @@ def _worker_rows(references, batch_size, worker):
     return numbered.map(lambda _, reference: reference)
 
 
-def _batches(references, source, decode, size, rows, steps, broken, on_broken):
-    """Batches of `rows` images, labels and weights, in the order of the references, decoded in parallel.
-
-    An error cannot be caught inside of a graph, but a data set can leave out what has one: each chunk of a batch is
-    decoded by a small data set of its own, and the rows that are missing from it are the broken ones. (With one data
-    set for each image, small images would take twice as long.)
-    """
+def _batches(references, examples, source, decode, size, rows, steps, broken, on_broken):
+    """Batches of `rows` images, labels and weights, in the order of the references, of which there are `examples`."""
     import tensorflow as tf
 
     if broken not in ("skip", "fatal"):
         raise ValueError(f"expected broken to be skip or fatal; Received: broken={broken!r}")
-    longest = max(1, min(CHUNK, CHUNK_PIXELS // size**2))
-    chunk = max(length for length in range(1, longest + 1) if rows % length == 0)
+    chunk = chunk_length(rows, size)
 
-    def decoded(references):
-        one_by_one = tf.data.Dataset.from_tensor_slices(references).enumerate()
-        images = one_by_one.map(lambda number, reference: (number, decode(reference))).ignore_errors()
-        # There may be none, and a single element there must be.
-        images = images.concatenate(tf.data.Dataset.from_tensors((tf.zeros((), tf.int64), tf.zeros((size, size, 3)))))
-        numbers, images = images.batch(chunk + 1).get_single_element()
-        where, images = numbers[:-1, tf.newaxis], images[:-1]
-        images = tf.cond(
-            tf.shape(where)[0] == chunk,
-            lambda: images,
-            lambda: tf.scatter_nd(where, images, (chunk, size, size, 3)),
-        )
-        weights = tf.scatter_nd(where, tf.ones_like(numbers[:-1], tf.float32), (chunk,))
-        end = [[0, chunk - tf.shape(references["id"])[0]]]
-        ids = tf.concat([references["id"], tf.fill(end[0][1:], "")], 0)
-        return tf.ensure_shape(images, (chunk, size, size, 3)), tf.pad(references["label"], end), weights, ids
-
-    def checked(images, labels, weights, ids):
+    def checked(references, images, weights):
+        labels, ids = references["label"], references["id"]
         wrong = (labels < 0) | (labels >= len(source.classes))
-        missing = tf.boolean_mask(ids, (weights == 0) & (ids != ""))
+        missing = tf.boolean_mask(ids, weights == 0)
         done = [_check_labels(labels, wrong, ids, len(source.classes)), _report(missing, broken, on_broken)]
         with tf.control_dependencies(done):
-            return tf.identity(images), tf.ensure_shape(labels, (chunk,)), weights
+            return images, labels, weights
+
+    def filled(images, labels, weights):
+        # Only at the end of an evaluation is there something to fill.
+        end = chunk - tf.shape(labels)[0]
+        parts = (tf.pad(part, [[0, end]] + [[0, 0]] * (part.shape.rank - 1)) for part in (labels, weights))
+        images = tf.cond(end == 0, lambda: images, lambda: tf.pad(images, [[0, end], [0, 0], [0, 0], [0, 0]]))
+        labels, weights = (tf.ensure_shape(part, (chunk,)) for part in parts)
+        return tf.ensure_shape(images, (chunk, size, size, 3)), labels, weights
 
     def joined(images, labels, weights):
         return tf.reshape(images, (rows, size, size, 3)), tf.reshape(labels, (rows,)), tf.reshape(weights, (rows,))
 
-    chunks = references.batch(chunk).map(decoded, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).map(checked)
+    chunks = decode_chunks(references.batch(chunk), -(-examples // chunk), decode, size, source.name)
+    chunks = chunks.map(checked).map(filled)
     blank = (tf.zeros((chunk, size, size, 3)), tf.zeros((chunk,), tf.int64), tf.zeros((chunk,)))
     chunks = chunks.concatenate(tf.data.Dataset.from_tensors(blank).repeat()).take(steps * rows // chunk)
-    batches = chunks.batch(rows // chunk, drop_remainder=True).map(joined)
+    # To join chunks is to copy them.
+    batches = chunks if chunk == rows else chunks.batch(rows // chunk, drop_remainder=True).map(joined)
     options = tf.data.Options()
     options.deterministic = True
     # The workers' rows are dealt already.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     options.threading.max_intra_op_parallelism = 1  # images are the unit of parallel work
+    options.threading.private_threadpool_size = cores()
+    # Left to itself, tf.data may take the whole of a short epoch to find out that there is more than one core.
+    options.autotune.enabled = False
     batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return batches.prefetch(2).with_options(options)
 
 
 def _check_labels(labels, wrong, ids, classes):
@@ -351,42 +266,3 @@ def _report(missing, broken, on_broken):
             return tf.size(missing, tf.int64)
 
     return tf.cond(tf.size(missing) > 0, told, lambda: tf.zeros((), tf.int64))
-
-
-def _shifted(image, shift, mirror, rng):
-    """A random window of the stored size over reflected borders, mirrored in half of the cases; uint8."""
-    if shift:
-        top, left = rng.integers(-shift, shift + 1, 2)
-        image = image[_reflected(top, image.shape[0])][:, _reflected(left, image.shape[1])]
-    return image[:, ::-1] if mirror and rng.random() < 0.5 else image
-
-
-def _reflected(start, length):
-    """Indices of `length` pixels from `start`, reflected at the borders without repeating the border's own pixel."""
-    period = max(2 * (length - 1), 1)
-    index = (start + np.arange(length)) % period
-    return np.minimum(index, period - index)
-
-
-def _central_square(images):
-    height, width = images.shape[1:3]
-    side = min(height, width)
-    top, left = round((height - side) / 2), round((width - side) / 2)
-    return images[:, top : top + side, left : left + side]
-
-
-def _resized(images, size):
-    """uint8 (n, h, w, 3) to float32 (n, size, size, 3): each pixel is the mean of the area that it covers."""
-    images = images.astype("float32")
-    if images.shape[1:3] == (size, size):
-        return images
-    down, across = (_area_weights(length, size) for length in images.shape[1:3])
-    return np.einsum("yi,nijc,xj->nyxc", down, images, across, optimize=True)
-
-
-def _area_weights(length, size):
-    """The share of each of `length` stored pixels in each of `size` new ones: float32 (size, length)."""
-    edges = np.arange(size + 1) * (length / size)
-    pixels = np.arange(length)
-    overlap = np.minimum(edges[1:, np.newaxis], pixels + 1) - np.maximum(edges[:-1, np.newaxis], pixels)
-    return (overlap.clip(0) * (size / length)).astype("float32")

@@ -15,19 +15,19 @@ class JaxEngine:
     """A model in training, with the same methods as `TensorFlowEngine`; its state lives outside of the model.
 
     Args:
-        recipe, classes, frozen, source: as in `TensorFlowEngine`.
+        recipe, classes, source: as in `TensorFlowEngine`.
         devices: how many of the local devices take part; None for all. Set before any model was built.
     """
 
     lag = 1  # steps that may be under way while the results of those before are looked at
 
-    def __init__(self, recipe: Recipe, classes, *, frozen=False, source=None, devices=None):
+    def __init__(self, recipe: Recipe, classes, *, source=None, devices=None):
         if recipe.precision == "mixed_float16":
             raise ValueError("expected mixed_bfloat16 on JAX, which needs no loss scaling; Received: mixed_float16")
         if recipe.synchronized:
             # One batch over all devices: JAX computes its statistics over all of it, whatever the layer says.
             recipe = dataclasses.replace(recipe, synchronized=False)
-        self.recipe, self.frozen = recipe, frozen
+        self.recipe, self.frozen = recipe, False
         found = jax.local_devices()[:devices]
         keras.distribution.set_distribution(
             keras.distribution.DataParallel(devices=[f"{device.platform}:{device.id}" for device in found])
@@ -109,8 +109,7 @@ class JaxEngine:
     def _evaluation(self, trainable, non_trainable, batch):
         images, labels, weights = batch
         outputs, _ = self.model.stateless_call(trainable, non_trainable, images, training=False)
-        main = outputs["predictions"] if isinstance(outputs, dict) else outputs
-        return network.loss_sums(main, labels, weights, network.evaluation_recipe(self.recipe))
+        return network.evaluation_sums(outputs, labels, weights, self.recipe)
 
     def evaluate(self, batches) -> dict[str, float]:
         """Loss, accuracy and top-5 accuracy over a data set, each example counted once, with the averaged weights."""

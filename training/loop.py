@@ -130,11 +130,10 @@ class Loop:
         self._save()
 
     def _show(self, batch):
-        """Shows the first batch to the monitors that can draw it."""
+        """Shows the first batch, where it is on this machine."""
         images = self.engine.images(batch)
-        for monitor in self.monitors:
-            if images is not None and hasattr(monitor, "images"):
-                monitor.images(0, images)
+        for monitor in self.monitors if images is not None else ():
+            monitor.images(0, images)
 
     def _step(self, batch):
         rate = self.recipe.rate(self.step, self.data.steps_per_epoch)

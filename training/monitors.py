@@ -1,8 +1,4 @@
-"""Seeing a run: `metrics.jsonl`, the terminal, TensorBoard, and what the run was made with.
-
-Each class has the same five methods: `begin(step, total_steps)`, `step(step, logs, images)`, `evaluated(step, epoch,
-logs)`, `end(step)` and `close()`. Steps are counted from 1, and a run that goes on begins with those that are done.
-"""
+"""Seeing a run: `metrics.jsonl`, the terminal, TensorBoard, and what the run was made with."""
 
 import datetime
 import importlib.metadata
@@ -14,7 +10,29 @@ import platform
 import time
 
 
-class MetricsFile:
+class Monitor:
+    """What is told of a run. Steps are counted from 1, and a run that goes on begins with those that are done."""
+
+    def begin(self, step: int, total_steps: int) -> None:
+        """Before the first step of this process, when `step` are done."""
+
+    def images(self, step: int, batch) -> None:
+        """Of a batch as the network sees it: RGB 0..255, (n, height, width, 3)."""
+
+    def step(self, step: int, logs: dict, images: int) -> None:
+        """After each step, with its own loss and metrics and the number of images that it took."""
+
+    def evaluated(self, step: int, epoch: int, logs: dict) -> None:
+        """After an evaluation."""
+
+    def end(self, step: int) -> None:
+        """After the last step."""
+
+    def close(self) -> None:
+        """Whatever became of the run."""
+
+
+class MetricsFile(Monitor):
     """Writes one line of JSON a step, with the key `step`; one for each evaluation; and one that says `resumed`.
 
     A run that goes on cuts off the lines of steps after its checkpoint, which it is about to take again, and a line
@@ -49,9 +67,6 @@ class MetricsFile:
         self._write({"step": step, "epoch": epoch, **logs})
         self._clock = time.perf_counter()
 
-    def end(self, step: int) -> None:
-        pass
-
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -69,7 +84,7 @@ def _step_of(line: bytes) -> float:
         return math.inf
 
 
-class Progress:
+class Progress(Monitor):
     """A progress bar over all steps, with images per second and the time left; on no terminal, a line now and then.
 
     Args:
@@ -138,7 +153,7 @@ class Progress:
             print(line, file=self.stream, flush=True)
 
 
-class TensorBoard:
+class TensorBoard(Monitor):
     """Writes TensorBoard's files: scalars of steps and evaluations, and the first batch as the network sees it.
 
     Args:
@@ -157,7 +172,7 @@ class TensorBoard:
         self._writer = tf.summary.create_file_writer(self.folder)
 
     def images(self, step: int, batch) -> None:
-        """Shows up to 16 images of a batch, RGB 0..255, (n, height, width, 3)."""
+        """Shows up to 16 of them."""
         with self._writer.as_default():
             self._summary.image("augmented", batch[:16] / 255.0, step=step, max_outputs=16)
         self._writer.flush()
@@ -169,9 +184,6 @@ class TensorBoard:
     def evaluated(self, step: int, epoch: int, logs: dict) -> None:
         self._scalars(step, logs, "")
         self._writer.flush()
-
-    def end(self, step: int) -> None:
-        pass
 
     def close(self) -> None:
         if self._writer is not None:

@@ -161,9 +161,10 @@ def evaluation_metrics(batches) -> dict[str, float]:
     return {metric: totals[name] / totals["weight"] for metric, name in names.items()}
 
 
-def evaluation_recipe(recipe: Recipe) -> Recipe:
-    """The recipe whose loss an evaluation reports: plain cross-entropy of the main classifier."""
-    return dataclasses.replace(recipe, label_smoothing=0.0)
+def evaluation_sums(outputs, labels, weights, recipe: Recipe) -> dict:
+    """`loss_sums` of the main classifier alone, plain cross-entropy."""
+    main = outputs["predictions"] if isinstance(outputs, dict) else outputs
+    return loss_sums(main, labels, weights, dataclasses.replace(recipe, label_smoothing=0.0))
 
 
 def state_variables(model, optimizer) -> dict:

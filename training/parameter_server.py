@@ -19,16 +19,16 @@ class ParameterServerEngine(TensorFlowEngine):
     and the finished model use a copy of the weights on the coordinator.
 
     Args:
-        recipe, classes, frozen, source: as in `TensorFlowEngine`.
+        recipe, classes, source: as in `TensorFlowEngine`.
         strategy: a `tf.distribute.ParameterServerStrategy`.
         workers: how many there are.
     """
 
-    def __init__(self, recipe: Recipe, classes, strategy, *, workers: int, frozen=False, source=None):
+    def __init__(self, recipe: Recipe, classes, strategy, *, workers: int, source=None):
         self.coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
         # Enough steps in the queue that no worker waits for the coordinator to look at results.
         self.lag = 4 * workers
-        super().__init__(recipe, classes, strategy, frozen=frozen, source=source)
+        super().__init__(recipe, classes, strategy, source=source)
         self._local = network.build(recipe, classes, source)
         self._evaluate = tf.function(self._local_evaluation, reduce_retracing=True)
 
@@ -56,8 +56,7 @@ class ParameterServerEngine(TensorFlowEngine):
     def _local_evaluation(self, batch):
         images, labels, weights = batch
         outputs = self._local(images, training=False)
-        main = outputs["predictions"] if isinstance(outputs, dict) else outputs
-        return network.loss_sums(main, labels, weights, network.evaluation_recipe(self.recipe))
+        return network.evaluation_sums(outputs, labels, weights, self.recipe)
 
     def evaluate(self, dataset) -> dict[str, float]:
         with self.averaged():

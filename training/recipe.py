@@ -6,6 +6,8 @@ import json
 import math
 import pathlib
 import runpy
+import types
+import typing
 
 from keras_inception import GoogLeNetSpec
 from training.options import Augmentation
@@ -216,24 +218,23 @@ def _replace(recipe, name: str, value):
 
 def _fitting(field, value):
     """The value as the field's type has it; `--set sizes=224` and `--set dropout=0` mean what they seem to."""
-    kind = field.type if isinstance(field.type, str) else str(getattr(field.type, "__name__", field.type))
-    optional = "None" in str(field.type)
-    if value is None and optional:
-        return None
-    if "tuple" in str(field.type):
-        value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-        wanted = (str,) if "str" in str(field.type) else (int, float)
-        if all(isinstance(part, wanted) and not isinstance(part, bool) for part in value):
-            return value
-    elif "bool" in kind:
-        if isinstance(value, bool):
-            return value
-    elif isinstance(value, bool):
-        pass
-    elif "float" in str(field.type) and isinstance(value, (int, float)):
+    try:
+        return _as(field.type, value)
+    except TypeError:
+        kind = field.type.__name__ if isinstance(field.type, type) else field.type
+        raise ValueError(f"expected {field.name} to be of type {kind}; Received: {field.name}={value!r}") from None
+
+
+def _as(kind, value):
+    if isinstance(kind, types.UnionType):
+        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+        return None if value is None else _as(kind, value)
+    if typing.get_origin(kind) is tuple:
+        return tuple(
+            _as(typing.get_args(kind)[0], part) for part in (value if isinstance(value, (tuple, list)) else [value])
+        )
+    if kind is float and type(value) is int:
         return float(value)
-    elif "str" in str(field.type) and isinstance(value, str):
-        return value
-    elif "int" in str(field.type) and isinstance(value, int):
-        return value
-    raise ValueError(f"expected {field.name} to be of type {field.type}; Received: {field.name}={value!r}")
+    if type(value) is not kind:
+        raise TypeError
+    return value

@@ -9,10 +9,10 @@ import sys
 
 from keras_inception.datasets import open_source
 from training import distribution, monitors
+from training.backends import find_backend
 from training.checkpoint import Checkpoints
 from training.finish import publish
 from training.loop import Loop, NotFiniteError
-from training.place import find_place
 from training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -52,27 +52,27 @@ def train(
     work_dir, cluster = pathlib.Path(work_dir), cluster or distribution.Cluster()
     # The order counts: the strategy before any operation, precision and determinism before any layer, and nothing is
     # written before the data and the work directory are known to be what the recipe needs.
-    place = find_place(recipe, strategy, cluster, devices)
+    backend = find_backend(recipe, strategy, cluster, devices)
     training = open_source(recipe.dataset, recipe.train_split, data_dir)
     evaluation = open_source(recipe.dataset, recipe.eval_split, data_dir)
     broken = BrokenImages()
-    data = place.data(training, evaluation, broken)
+    data = backend.data(training, evaluation, broken)
     if cluster.is_chief:
         claim(work_dir, recipe)
-    engine = place.engine(training.classes, f"training/configs/{name}.py")
+    engine = backend.engine(training.classes, f"training/configs/{name}.py")
     loop = Loop(
         recipe,
         engine,
         data,
         Checkpoints(work_dir / "checkpoints", recipe.keep),
-        monitors=watch(work_dir, place) if cluster.is_chief else (),
+        monitors=watch(work_dir, backend) if cluster.is_chief else (),
         callbacks=callbacks,
         writes=cluster.is_chief,
     )
     try:
         metrics = loop.run()
     except Exception as error:
-        if place.lost(error):
+        if backend.lost(error):
             raise ClusterLostError(
                 "expected every process of the cluster to stay; Received: the loss of one; the same command, given to "
                 "all of them again, goes on from the last checkpoint"
@@ -82,15 +82,15 @@ def train(
         logger.warning("%d images could not be decoded, and were left out.", len(broken.names))
     if cluster.is_chief:
         draw(work_dir, f"{name}: {100 * metrics['accuracy']:.2f} % top-1")
-        folder = publish(engine, recipe, metrics, work_dir, name=name, seconds=loop.seconds, hardware=place.hardware)
+        folder = publish(engine, recipe, metrics, work_dir, name=name, seconds=loop.seconds, hardware=backend.hardware)
         logger.info("%.2f %% top-1 accuracy; the trained model is %s", 100 * metrics["accuracy"], folder)
     return metrics
 
 
-def watch(work_dir, place) -> list:
+def watch(work_dir, backend) -> list:
     """What shows a run: on the terminal, in `metrics.jsonl`, and with TensorFlow in TensorBoard's files."""
     shown = [monitors.MetricsFile(work_dir / "metrics.jsonl"), monitors.Progress(sys.stderr)]
-    if place.has_tensorboard and importlib.util.find_spec("tensorboard"):
+    if backend.has_tensorboard and importlib.util.find_spec("tensorboard"):
         shown.append(monitors.TensorBoard(work_dir / "tensorboard"))
     return shown
 

@@ -19,18 +19,16 @@ class TensorFlowEngine:
         recipe: the recipe.
         classes: the class names, in label order.
         strategy: a `tf.distribute` strategy; None for the default one.
-        frozen: train the classifiers alone.
         source: what the model says of where it came from.
     """
 
     lag = 0  # steps that may be under way while the results of those before are looked at
 
-    def __init__(self, recipe: Recipe, classes, strategy=None, *, frozen=False, source=None):
-        self.recipe, self.frozen = recipe, frozen
+    def __init__(self, recipe: Recipe, classes, strategy=None, *, source=None):
+        self.recipe, self.frozen = recipe, False
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
             self.model = network.build(recipe, classes, source)
-            network.set_phase(self.model, frozen)
             self.optimizer = network.build_optimizer(recipe, self.model)
         self._train = tf.function(self._train_step, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_step, reduce_retracing=True)
@@ -88,8 +86,7 @@ class TensorFlowEngine:
 
     def _replica_evaluation(self, images, labels, weights):
         outputs = self.model(images, training=False)
-        main = outputs["predictions"] if isinstance(outputs, dict) else outputs
-        return network.loss_sums(main, labels, weights, network.evaluation_recipe(self.recipe))
+        return network.evaluation_sums(outputs, labels, weights, self.recipe)
 
     def _reduced(self, sums):
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}

@@ -88,13 +88,15 @@ class Run:
     def wait_for(self, step: int, seconds=200, *, resumed=False) -> None:
         """Waits until a step is done; with `resumed`, by a process that went on with the run of another."""
         end = time.monotonic() + seconds
-        while not (
-            any(line["step"] >= step for line in self.steps())
-            and any(line.get("resumed") for line in self.lines()) >= resumed
-        ):
+        while not self._is_at(step, resumed):
             assert self.process.poll() is None, f"ended before step {step}: {self.output()[-4000:]}"
             assert time.monotonic() < end, f"not at step {step} after {seconds} s: {self.output()[-4000:]}"
             time.sleep(0.02)
+
+    def _is_at(self, step, resumed) -> bool:
+        lines = self.lines()
+        begun = not resumed or any(line.get("resumed") for line in lines)
+        return begun and any("loss" in line and line["step"] >= step for line in lines)
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")

@@ -1,5 +1,6 @@
 """A whole run on JAX, where there is no TensorFlow: killed, resumed, finished."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 from launch import REPOSITORY, Run, checkpoint
 
 from keras_inception.datasets import synthetic
-from training.input_pipeline import array_batches
+from training.array_pipeline import training_batches
 from training.options import Augmentation
 
 PROGRAM = """
@@ -62,12 +63,12 @@ def test_the_batches_of_arrays_need_no_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
         "from keras_inception.datasets import synthetic\n"
-        "from training.input_pipeline import array_batches, array_evaluation_batches\n"
+        "from training.array_pipeline import evaluation_batches, training_batches\n"
         "from training.options import Augmentation\n"
         "options = Augmentation(crop='shift', photometric=0.0, lighting=0.0)\n"
-        "batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)\n"
+        "batches = training_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)\n"
         "print(sum(float(images.sum()) for images, *_ in batches))\n"
-        "evaluation = array_evaluation_batches(synthetic('validation'), size=24, resize_to=32, batch_size=64)\n"
+        "evaluation = evaluation_batches(synthetic('validation'), size=24, resize_to=32, batch_size=64)\n"
         "print(sum(float(weights.sum()) for *_, weights in evaluation))"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
@@ -77,5 +78,15 @@ def test_the_batches_of_arrays_need_no_tensorflow():
     assert result.returncode == 0, result.stderr
     total, count = map(float, result.stdout.split())
     options = Augmentation(crop="shift", photometric=0.0, lighting=0.0)
-    batches = array_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)
+    batches = training_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)
     assert total == pytest.approx(sum(float(images.sum()) for images, *_ in batches)) and count == 160
+
+
+def test_run_info_on_jax_without_tensorflow(tmp_path):
+    program = (
+        "import os, sys; os.environ['KERAS_BACKEND'] = 'jax'; sys.modules['tensorflow'] = None\n"
+        "from training import monitors; monitors.write_run_info(sys.argv[1], {})"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, timeout=120)
+    info = json.loads((tmp_path / "run.json").read_text())
+    assert info["backend"] == "jax" and len(info["devices"]) >= 1 and all(info["devices"])

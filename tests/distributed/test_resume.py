@@ -114,7 +114,7 @@ def test_a_full_disk(tmp_path, data):
     [
         (["--data-dir", "/nowhere"], "/nowhere"),
         (["--set", "epoch=3"], "expected a field of Recipe"),
-        (["--set", "batch_size=100"], "expected at least 100 images"),
+        (["--set", "batch_size=100"], "expected at least 100 examples"),
         (["--set", "variant=slim", "--set", "weights=nothing"], "nothing"),
     ],
 )

@@ -1,5 +1,8 @@
 """The input pipeline against torchvision's on PIL."""
 
+import pathlib
+import tempfile
+
 from training.benchmark import alternate, import_torchvision
 
 
@@ -23,37 +26,44 @@ def input_pipeline(threads, rounds, seconds, photos, batch=32, at_least=2048) ->
     for loader in loaders.values():
         next(iter(loader))  # starts its processes, which should come before TensorFlow's threads
     torch.set_num_threads(threads)
-    contestants = {"keras_inception": _photo_dataset(files, batch, threads), **loaders}
-
-    def epoch(batches):
-        def call():
-            shapes = {tuple(images.shape[:1]) + tuple(sorted(images.shape[1:])) for images in batches}
-            if shapes != {(batch, 3, 224, 224)}:
-                raise RuntimeError(f"expected batches of {batch} images of 224 x 224; Received: {shapes}")
-
-        return call
-
-    rates = alternate({name: epoch(batches) for name, batches in contestants.items()}, rounds, seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        contestants = {"keras_inception": _photo_dataset(files, batch, folder), **loaders}
+        rates = _epochs(contestants, batch, rounds, seconds)
     results = {f"{name}, images/s": round(rate * len(files), 1) for name, rate in rates.items()}
     best = max(rates[name] for name in loaders)
     return {**results, "ours / the faster of theirs": round(rates["keras_inception"] / best, 2)}
 
 
-def _photo_dataset(files, batch, threads):
-    import tensorflow as tf
+def _epochs(contestants, batch, rounds, seconds) -> dict[str, float]:
+    """Epochs per second of each."""
 
-    from training.augmentation import Augmentation, augment
+    def epoch(batches):
+        def call():
+            images = (part[0] if isinstance(part, tuple) else part for part in batches)  # ours have labels too
+            shapes = {tuple(part.shape[:1]) + tuple(sorted(part.shape[1:])) for part in images}
+            if shapes != {(batch, 3, 224, 224)}:
+                raise RuntimeError(f"expected batches of {batch} images of 224 x 224; Received: {shapes}")
 
-    def load(index, file):
-        return augment(tf.io.read_file(file), tf.stack([0, index]), 224, Augmentation())
+        return call
 
-    dataset = tf.data.Dataset.from_tensor_slices(files).enumerate()
-    dataset = dataset.map(load, num_parallel_calls=threads).batch(batch, drop_remainder=True).prefetch(2)
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = threads
-    options.threading.max_intra_op_parallelism = 1  # images are the unit of parallel work
-    options.autotune.enabled = False  # there is nothing to tune, and it measures every step
-    return dataset.with_options(options)
+    return alternate({name: epoch(batches) for name, batches in contestants.items()}, rounds, seconds)
+
+
+def _photo_dataset(files, batch, folder):
+    """The training pipeline itself, over a data set of two classes that are links to the files."""
+    from keras_inception.datasets import FolderSource
+    from training.input_pipeline import training_batches
+    from training.options import Augmentation
+
+    for part in ("train", "validation"):
+        for number, file in enumerate(files):
+            link = pathlib.Path(folder, part, str(number % 2), f"{number}.jpg")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(pathlib.Path(file).absolute())
+    source = FolderSource(folder, "train")
+    return training_batches(
+        source, size=224, batch_size=batch, augmentation=Augmentation(), seed=0, epoch=0, on_broken=print
+    )
 
 
 def _photo_loader(files, batch, workers):

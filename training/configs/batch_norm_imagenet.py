@@ -6,8 +6,8 @@ Hardware and time: 100 epochs; not run here.
 Accuracy: not measured here. Published for the nearest relatives: 72.05 % top-1 in 30 epochs (lim0606's GoogLeNet with
 batch norm in Caffe), 72.87 % (gluoncv's, with mixup), 69.78 % (torchvision's weights, which are TF-slim's).
 
-The learning rate is the usual 0.1 per 256 images with a linear warm-up of five epochs. The photometric distortions are
-off: they help networks that are larger for their data.
+The learning rate is the usual 0.1 per 256 images with a linear warm-up of five epochs. Of the
+paper's augmentation the photometric distortions and three of the four interpolations are left out.
 """
 
 from training.options import Augmentation

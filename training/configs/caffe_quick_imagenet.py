@@ -6,7 +6,7 @@
 2e-4 of kernels, biases at twice the rate and without decay, Xavier initialization, heads at 0.3, no averaging. Images
 are cropped and mirrored only; BVLC's were warped to 256 x 256 first, here the short side is 256.
 
-Hardware and time: not run here. BVLC on a K40: 1,689 ms per 128 images, so 13 days.
+Hardware and time: not run here. BVLC's readme: 1,689 ms per 128 images on a K40, which makes 11.7 days.
 Accuracy: not measured here. Published: top-1 68.7 %, top-5 88.9 % (BVLC's readme, centre crop).
 Known trouble: at 0.01 the deeper classifiers can stay at chance (BVLC pull request 1598, NVIDIA DIGITS issue 82); 0.005
 has helped.

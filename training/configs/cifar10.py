@@ -7,7 +7,7 @@ only the last see them whole; convolutions run in bfloat16. The schedule is one 
 
 Hardware and time: 57 minutes on two cores of a shared AMD EPYC that did other work too, killed and resumed on the way.
 Accuracy: 82.93 % top-1, 99.30 % top-5 on the 10,000 test images (training/results/cifar10). More epochs give more:
-84.94 % in eleven, by the program that trained the weights in `weights/cifar10`, whose schedule this is.
+84.94 % in eleven, with the same settings otherwise, by the program that made `weights/cifar10`.
 """
 
 from training.options import Augmentation

@@ -4,7 +4,8 @@
 
 `PHOTOS` holds one folder of images for each class, or `train` and `validation` with such folders each; without a
 validation folder every fifth image of a class is kept for it. `--set weights=...` takes whatever `GoogLeNet(weights=)`
-takes; the default downloads the public BVLC weights.
+takes, with `--set variant=...` and `--set stem=...` where they are not the paper's; the default downloads the public
+BVLC weights.
 
 Hardware and time: not measured here with the public weights, which the training downloads once.
 """

@@ -2,8 +2,8 @@
 
     python -m training.train training/configs/paper_imagenet.py --data-dir DATASETS --work-dir RUN
 
-Hardware and time: 250 epochs of 1.28M images; not run here (a machine with one data-centre GPU needs days; the paper:
-"within a week" on few high-end GPUs, an estimate).
+Hardware and time: 250 epochs of 1.28M images; not run here. The paper estimates "few high-end GPUs within a week" for
+its own training, which ran on CPUs.
 Accuracy: not measured here. Published: top-5 error 10.07 % with one model and one crop (the paper's table 3). BVLC's
 own run of this schedule without the augmentation reached 59 / 83 % top-1 / top-5 for a user (caffe issue 6256).
 

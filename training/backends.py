@@ -1,4 +1,4 @@
-"""Where a run takes place: the backend, the strategy and the engine, and the batches that each of them eats."""
+"""The two backends that a run knows: the strategy and the engine of each, and the batches that they are given."""
 
 import keras
 
@@ -7,8 +7,8 @@ from training.loop import Data
 from training.recipe import Recipe
 
 
-def find_place(recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
-    """The place of a run, on the backend that Keras has.
+def find_backend(recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
+    """The backend of a run: the one that Keras has.
 
     Args:
         recipe: the recipe, whose precision and determinism hold from here on.
@@ -19,15 +19,15 @@ def find_place(recipe: Recipe, strategy: str, cluster: distribution.Cluster, dev
     Raises:
         ValueError: the backend cannot do it.
     """
-    places = {"tensorflow": TensorFlowPlace, "jax": JaxPlace}
-    if keras.backend.backend() not in places:
+    backends = {"tensorflow": TensorFlowBackend, "jax": JaxBackend}
+    if keras.backend.backend() not in backends:
         raise ValueError(f"expected the backend tensorflow or jax; Received: {keras.backend.backend()}")
-    place = places[keras.backend.backend()](recipe, strategy, cluster, devices)
+    backend = backends[keras.backend.backend()](recipe, strategy, cluster, devices)
     keras.config.set_dtype_policy(recipe.precision)
-    return place
+    return backend
 
 
-class TensorFlowPlace:
+class TensorFlowBackend:
     """TensorFlow, under a `tf.distribute` strategy, which must be made before the process runs any operation."""
 
     has_tensorboard = True
@@ -41,15 +41,11 @@ class TensorFlowPlace:
             tf.config.experimental.enable_op_determinism()
         self.asynchronous = isinstance(self.strategy, tf.distribute.ParameterServerStrategy)
         self.replicas = 1 if self.asynchronous else self.strategy.num_replicas_in_sync
-        if recipe.batch_size % self.replicas:
-            raise ValueError(
-                f"expected batch_size to be a multiple of the {self.replicas} replicas; "
-                f"Received: batch_size={recipe.batch_size}"
-            )
+        check_batch(recipe, self.replicas)
 
     @property
     def hardware(self) -> str:
-        """What the run takes place on, for its card."""
+        """What the run is computed on, for its card."""
         import tensorflow as tf
 
         kinds = [device.device_type for device in tf.config.list_logical_devices() if device.device_type != "CPU"]
@@ -101,18 +97,18 @@ class TensorFlowPlace:
                 on_broken=on_broken,
             )
 
-        return Data(batches, evaluation_batches, steps(training, recipe))
+        return Data(batches, evaluation_batches, input_pipeline.steps_left(training, recipe.batch_size))
 
     def lost(self, error) -> bool:
         """Whether an error says that another process of the cluster is gone."""
         import tensorflow as tf
 
-        kinds = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
-        kinds += (tf.errors.InternalError, tf.errors.CancelledError, tf.errors.UnknownError)
-        return bool(self.cluster.workers) and isinstance(error, kinds)
+        gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
+        aborted = isinstance(error, tf.errors.OpError) and "Collective ops is aborted" in str(error)
+        return bool(self.cluster.workers) and (isinstance(error, gone) or aborted)
 
 
-class JaxPlace:
+class JaxBackend:
     """JAX, on all local devices; a data set in memory needs no TensorFlow."""
 
     has_tensorboard = False
@@ -124,15 +120,11 @@ class JaxPlace:
             raise ValueError(f"expected the strategy auto or one on JAX, and one process; Received: {strategy}")
         self.recipe = recipe
         self.devices = 1 if strategy == "one" else len(devices or jax.local_devices())
-        if recipe.batch_size % self.devices:
-            raise ValueError(
-                f"expected batch_size to be a multiple of the {self.devices} devices; "
-                f"Received: batch_size={recipe.batch_size}"
-            )
+        check_batch(recipe, self.devices)
 
     @property
     def hardware(self) -> str:
-        """What the run takes place on, for its card."""
+        """What the run is computed on, for its card."""
         import jax
 
         return f"{self.devices} {jax.local_devices()[0].device_kind} (JAX)"
@@ -145,14 +137,14 @@ class JaxPlace:
     def data(self, training, evaluation, on_broken) -> Data:
         """The batches of the recipe's data sets, as NumPy arrays."""
         from keras_inception.datasets import ArraySource
-        from training import input_pipeline
+        from training import array_pipeline, input_pipeline
 
         recipe = self.recipe
         if not (isinstance(training, ArraySource) and isinstance(evaluation, ArraySource)):
             return self._through_tensorflow(training, evaluation, on_broken)
 
         def batches(epoch, first_step, size):
-            return input_pipeline.array_batches(
+            return array_pipeline.training_batches(
                 training,
                 size=size,
                 batch_size=recipe.batch_size,
@@ -163,15 +155,15 @@ class JaxPlace:
             )
 
         def evaluation_batches():
-            return input_pipeline.array_evaluation_batches(
+            return array_pipeline.evaluation_batches(
                 evaluation, size=max(recipe.sizes), resize_to=recipe.resize_to, batch_size=recipe.batch_size
             )
 
-        return Data(batches, evaluation_batches, steps(training, recipe))
+        return Data(batches, evaluation_batches, input_pipeline.steps_left(training, recipe.batch_size))
 
     def _through_tensorflow(self, training, evaluation, on_broken) -> Data:
-        place = TensorFlowPlace(self.recipe, "one", distribution.Cluster())
-        data = place.data(training, evaluation, on_broken)
+        tensorflow = TensorFlowBackend(self.recipe, "one", distribution.Cluster())
+        data = tensorflow.data(training, evaluation, on_broken)
         return Data(
             lambda *where: data.training(*where).as_numpy_iterator(),
             lambda: data.evaluation().as_numpy_iterator(),
@@ -182,14 +174,9 @@ class JaxPlace:
         return False
 
 
-def steps(source, recipe: Recipe) -> int:
-    """Steps of an epoch.
-
-    Raises:
-        ValueError: the data set is smaller than a batch.
-    """
-    if len(source) < recipe.batch_size:
+def check_batch(recipe: Recipe, replicas: int) -> None:
+    """Raises ValueError where the replicas cannot share a batch evenly."""
+    if recipe.batch_size % replicas:
         raise ValueError(
-            f"expected at least {recipe.batch_size} images in {source.name}, one batch; Received: {len(source)}"
+            f"expected batch_size to be a multiple of the {replicas} replicas; Received: batch_size={recipe.batch_size}"
         )
-    return len(source) // recipe.batch_size

@@ -1,0 +1,26 @@
+"""Labelled images to train on and to evaluate with: TFDS data sets, folders of images by class, arrays."""
+
+from keras_inception.datasets.arrays import ArraySource as ArraySource
+from keras_inception.datasets.arrays import synthetic as synthetic
+from keras_inception.datasets.folder import FolderSource as FolderSource
+from keras_inception.datasets.source import Source as Source
+from keras_inception.datasets.tfds import TFDSSource as TFDSSource
+
+
+def open_source(dataset: str, split: str, data_dir=None) -> Source:
+    """Opens a split of a data set.
+
+    Args:
+        dataset: a TFDS name (see `TFDSSource`), `"folder"` (see `FolderSource`) or `"synthetic"` (see `synthetic`).
+        split: `"train"`, `"validation"`, or what else the data set has.
+        data_dir: TFDS's folder, or the folder of images.
+
+    Raises:
+        ValueError: it is not there, or is not what it should be.
+        ImportError: tensorflow-datasets, or what it needs itself, is not installed.
+    """
+    if dataset == "folder":
+        return FolderSource(data_dir, split)
+    if dataset == "synthetic":
+        return synthetic(split)
+    return TFDSSource(dataset, split, data_dir)

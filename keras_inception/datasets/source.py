@@ -1,0 +1,87 @@
+"""What a data set is to a pipeline: its examples in an order that is a function of a seed, each with a name."""
+
+import abc
+
+BLOCK = 256  # examples
+
+
+class Source(abc.ABC):
+    """A split of a data set.
+
+    Attributes:
+        name: for messages, such as `"cifar10 train"`.
+        classes: the names of the classes, in label order.
+        num_files: files that can be read independently of each other; 0 where there are none.
+        fully_shuffled: whether a seed puts all examples into a random order, or the files alone.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    num_files = 0
+    fully_shuffled = True
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of examples."""
+
+    @abc.abstractmethod
+    def references(self, *, seed=None, shard: tuple[int, int] = (0, 1)):
+        """The examples in order, as something small to shuffle and skip, from which `load` makes the example.
+
+        Args:
+            seed: int, or an integer tensor: decides the order; None: always the same order.
+            shard: index and count; this part of the examples, whole files where there are files. The parts of all
+                indices are disjoint, complete, and the same for all seeds.
+
+        Returns:
+            A `tf.data.Dataset` of dicts with at least `"id"`, a string, and `"label"`, int64.
+        """
+
+    @abc.abstractmethod
+    def load(self, reference: dict) -> dict:
+        """The example of a reference: `"id"`, `"image"` and `"label"`, as `examples` gives it."""
+
+    def examples(self, *, seed=None, shard: tuple[int, int] = (0, 1)):
+        """The examples in order.
+
+        Args:
+            seed, shard: as for `references`.
+
+        Returns:
+            A `tf.data.Dataset` of dicts: `"id"`, a string that no other example of the split has; `"image"`, a string
+            with the encoded image, or uint8 (h, w, 3); `"label"`, int64.
+        """
+        return self.references(seed=seed, shard=shard).map(self.load)
+
+
+class IndexedSource(Source):
+    """Examples that are found by their number."""
+
+    def references(self, *, seed=None, shard=(0, 1)):
+        import tensorflow as tf
+
+        numbers = tf.data.Dataset.from_tensor_slices(order(len(self), seed, shard))
+        # In blocks: a call for each example would take longer than reading a small photo from the disk.
+        return numbers.batch(BLOCK).map(self._references).unbatch()
+
+    @abc.abstractmethod
+    def _references(self, numbers) -> dict:
+        """The references of examples, by their numbers, int64 (n,): tensors (n,) by key."""
+
+    def _tensor(self, name: str):
+        """An attribute as a tensor, made once, and on the CPU, where the pipeline runs."""
+        import tensorflow as tf
+
+        if name not in self._tensors:
+            with tf.init_scope(), tf.device("CPU:0"):
+                self._tensors[name] = tf.constant(getattr(self, name))
+        return self._tensors[name]
+
+
+def order(count, seed, shard):
+    """The numbers from 0 to `count` of this part, in the order of the seed: int64."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        numbers = tf.range(shard[0], count, shard[1], dtype=tf.int64)
+        return numbers if seed is None else tf.random.experimental.stateless_shuffle(numbers, tf.stack([seed, 0]))
