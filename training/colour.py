@@ -6,12 +6,13 @@ Reference: https://arxiv.org/abs/1312.5402 (section 6 of the paper names it); Kr
 import functools
 import itertools
 
+import numpy as np
 import tensorflow as tf
 
 # Howard 2013 scales each of these by a random factor, "in random order".
 DISTORTIONS = ("contrast", "brightness", "colour")
 ORDERS = tuple(itertools.permutations(DISTORTIONS))
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, PIL's conversion of RGB to "L"
+LUMA = np.array((0.299, 0.587, 0.114), "float32")  # ITU-R 601, PIL's conversion of RGB to "L"
 # The principal components of ImageNet's RGB values in 0..255, as AlexNet's reproductions have them: an eigenvector is a
 # column, its eigenvalue the standard deviation along it.
 EIGENVALUES = (55.46, 4.794, 1.148)
@@ -52,14 +53,15 @@ def light(image, alphas) -> tf.Tensor:
     Returns:
         float32 (h, w, 3) in 0..255.
     """
-    shift = tf.linalg.matvec(tf.constant(EIGENVECTORS), alphas * tf.constant(EIGENVALUES))
+    components = np.array(EIGENVECTORS, "float32") * np.array(EIGENVALUES, "float32")
+    shift = tf.reduce_sum(components * alphas, 1)
     # Added to whole rows: an addition of three values at a time takes several times as long.
     rows = tf.reshape(image, (tf.shape(image)[0], -1)) + tf.tile(shift, [tf.shape(image)[1]])
     return tf.clip_by_value(tf.reshape(rows, tf.shape(image)), 0.0, 255.0)
 
 
 def _contrast(image, factor):
-    grey = tf.tensordot(tf.reduce_mean(tf.reduce_mean(image, 0), 0), tf.constant(LUMA), 1)
+    grey = tf.reduce_sum(tf.reduce_mean(tf.reduce_mean(image, 0), 0) * LUMA)
     return tf.clip_by_value(image * factor + grey * (1 - factor), 0.0, 255.0)
 
 
@@ -69,7 +71,7 @@ def _brightness(image, factor):
 
 def _colour(image, factor):
     # Each channel is blended with the pixel's own luma: one small matrix product.
-    matrix = factor * tf.eye(3) + (1 - factor) * tf.constant(LUMA)[:, tf.newaxis]
+    matrix = factor * np.eye(3, dtype="float32") + (1 - factor) * LUMA[:, np.newaxis]
     return tf.clip_by_value(tf.reshape(tf.reshape(image, (-1, 3)) @ matrix, tf.shape(image)), 0.0, 255.0)
 
 

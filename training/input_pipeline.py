@@ -229,7 +229,8 @@ def _batches(references, examples, source, decode, size, rows, steps, broken, on
     # The workers' rows are dealt already.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     options.threading.max_intra_op_parallelism = 1  # images are the unit of parallel work
-    options.threading.private_threadpool_size = cores()
+    # With as many threads as cores, which also wait for one another, 5 % fewer images a second were measured.
+    options.threading.private_threadpool_size = 2 * cores()
     # Left to itself, tf.data may take the whole of a short epoch to find out that there is more than one core.
     options.autotune.enabled = False
     batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
