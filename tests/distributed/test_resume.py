@@ -125,3 +125,12 @@ def test_mistakes_are_one_sentence(tmp_path, data, arguments, message):
     assert run.wait() == 1
     last = run.output().strip().splitlines()[-1]
     assert last.startswith("train: ") and message in last and "Traceback" not in run.output()
+
+
+def test_the_smoke_recipe_learns(tmp_path):
+    run = start("training/configs/smoke.py", None, tmp_path / "smoke").finish()
+    assert len(run.steps()) == 320 and checkpoint(run)[0] == 320
+    kept = sorted(path.name for path in (run.work_dir / "checkpoints").iterdir())
+    assert kept == [f"step-{step:08d}.checkpoint" for step in (280, 300, 320)], "one every 20 steps"
+    (*_, last) = (line for line in run.lines() if "val_loss" in line)
+    assert last["val_accuracy"] > 0.6, "ten classes, 160 images; 0.85 was measured"

@@ -83,8 +83,8 @@ def _weak_scaling(per_worker=16) -> dict:
         "one worker, images/s": one["images/s"],
         "two workers, images/s": two["images/s"],
         "two / twice one": round(two["images/s"] / (2 * one["images/s"]), 2),
-        "memory of the one in the middle of the run, MiB": one["early"],
-        "most memory of the one in its last seconds, MiB": one["late"],
+        "memory of the one after a quarter of its steps, MiB": one["early"],
+        "memory of the one at its last step, MiB": one["late"],
     }
 
 
@@ -116,19 +116,29 @@ def _run(work_dir, workers, per_worker) -> dict:
                 preexec_fn=lambda own=own: os.sched_setaffinity(0, own),
             )
         )
-    memory = []
+    memory = {}  # by the number of steps that are done
     while processes[0].poll() is None:
-        memory.append(_resident(processes[0].pid))
+        memory[len(_rates(work_dir))] = _resident(processes[0].pid)
         time.sleep(0.5)
     if any(process.wait() for process in processes):
         raise RuntimeError(f"expected {workers} workers to train; Received: {[p.returncode for p in processes]}")
-    lines = [json.loads(line) for line in (work_dir / "metrics.jsonl").read_text().splitlines()]
-    rates = [line["images_per_second"] for line in lines if "loss" in line]
+    rates = _rates(work_dir)
+    quarter = len(rates) // 4
     return {
-        "images/s": round(statistics.median(rates[len(rates) // 4 :]), 1),
-        "early": memory[len(memory) // 2],
-        "late": max(memory[-6:]),
+        "images/s": round(statistics.median(rates[quarter:]), 1),
+        "early": memory[min(step for step in memory if step >= quarter)],
+        # Not the last that was seen, for the evaluation and the finished model come after the steps.
+        "late": memory[max(step for step in memory if step < len(rates))],
     }
+
+
+def _rates(work_dir) -> list[float]:
+    """Images per second of each step that is done."""
+    try:
+        lines = (work_dir / "metrics.jsonl").read_text().split("\n")[:-1]
+    except OSError:
+        return []
+    return [line["images_per_second"] for line in map(json.loads, lines) if "loss" in line]
 
 
 def _resident(pid) -> int:
