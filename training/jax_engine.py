@@ -52,6 +52,7 @@ class JaxEngine:
         (self._rate_index,) = rates
         self._train = jax.jit(self._train_step, donate_argnums=(0, 1, 2))
         self._evaluate = jax.jit(self._evaluation)
+        self._predict = jax.jit(self._prediction)
         self._take()
 
     def _lists(self):
@@ -111,13 +112,25 @@ class JaxEngine:
         outputs, _ = self.model.stateless_call(trainable, non_trainable, images, training=False)
         return network.evaluation_sums(outputs, labels, weights, self.recipe)
 
+    def _prediction(self, trainable, non_trainable, batch):
+        images, _, weights = batch
+        outputs, _ = self.model.stateless_call(trainable, non_trainable, images, training=False)
+        return network.predictions(outputs, weights)
+
+    def predict(self, batches, count: int) -> np.ndarray:
+        """The main classifier's probabilities with the averaged weights, as from `TensorFlowEngine.predict`."""
+        return np.concatenate(list(map(np.asarray, self._with_averages(self._predict, batches))))[:count]
+
     def evaluate(self, batches) -> dict[str, float]:
         """Loss, accuracy and top-5 accuracy over a data set, each example counted once, with the averaged weights."""
+        return network.evaluation_metrics(self._with_averages(self._evaluate, batches))
+
+    def _with_averages(self, function, batches):
+        """What a function of the weights and a batch gives for each batch, with the averaged weights."""
         with self.averaged():
-            trainable, non_trainable = ([variable.value for variable in variables] for variables in self._lists()[:2])
-            return network.evaluation_metrics(
-                self._evaluate(trainable, non_trainable, batch) for batch in self.distribute(batches)
-            )
+            weights = [[variable.value for variable in variables] for variables in self._lists()[:2]]
+            for batch in self.distribute(batches):
+                yield function(*weights, batch)
 
     @contextlib.contextmanager
     def averaged(self):

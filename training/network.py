@@ -161,6 +161,13 @@ def evaluation_metrics(batches) -> dict[str, float]:
     return {metric: totals[name] / totals["weight"] for metric, name in names.items()}
 
 
+def predictions(outputs, weights):
+    """Probabilities of the main classifier, float32 (n, classes); no numbers for an example of weight 0."""
+    main = ops.cast(outputs["predictions"] if isinstance(outputs, dict) else outputs, "float32")
+    weights = ops.cast(weights, "float32")[:, None]
+    return ops.where(weights > 0, ops.softmax(main, axis=-1), float("nan"))
+
+
 def evaluation_sums(outputs, labels, weights, recipe: Recipe) -> dict:
     """`loss_sums` of the main classifier alone, plain cross-entropy."""
     main = outputs["predictions"] if isinstance(outputs, dict) else outputs

@@ -31,6 +31,7 @@ class ParameterServerEngine(TensorFlowEngine):
         super().__init__(recipe, classes, strategy, source=source)
         self._local = network.build(recipe, classes, source)
         self._evaluate = tf.function(self._local_evaluation, reduce_retracing=True)
+        self._predict = tf.function(self._local_prediction, reduce_retracing=True)
 
     def distribute(self, dataset):
         """For each step of the rest of the epoch the workers' iterators, of which each worker uses its own."""
@@ -57,6 +58,14 @@ class ParameterServerEngine(TensorFlowEngine):
         images, labels, weights = batch
         outputs = self._local(images, training=False)
         return network.evaluation_sums(outputs, labels, weights, self.recipe)
+
+    def _local_prediction(self, batch):
+        images, _, weights = batch
+        return network.predictions(self._local(images, training=False), weights)
+
+    def predict(self, dataset, count: int) -> np.ndarray:
+        with self.averaged():
+            return np.concatenate([self._predict(batch).numpy() for batch in dataset])[:count]
 
     def evaluate(self, dataset) -> dict[str, float]:
         with self.averaged():

@@ -7,6 +7,8 @@ import pathlib
 import re
 import sys
 
+import numpy as np
+
 from keras_inception.datasets import open_source
 from training import distribution, monitors
 from training.backends import find_backend
@@ -26,7 +28,16 @@ class ClusterLostError(RuntimeError):
 
 
 def train(
-    recipe: Recipe, *, name, data_dir=None, work_dir, strategy="auto", cluster=None, devices=None, callbacks=()
+    recipe: Recipe,
+    *,
+    name,
+    data_dir=None,
+    work_dir,
+    strategy="auto",
+    cluster=None,
+    devices=None,
+    callbacks=(),
+    predict=None,
 ) -> dict:
     """Trains, or goes on training, in this process.
 
@@ -39,6 +50,7 @@ def train(
         cluster: a `training.distribution.Cluster`; None for one process.
         devices: names of the local devices that take part; None for all.
         callbacks: Keras callbacks.
+        predict: a file for the probabilities of all evaluated images; None for none.
 
     Returns:
         The metrics of the last evaluation: `loss`, `accuracy`, `top5_accuracy`.
@@ -71,6 +83,8 @@ def train(
     )
     try:
         metrics = loop.run()
+        if predict is not None:
+            probabilities = engine.predict(data.evaluation(), len(evaluation))  # on all workers, for each has a part
     except Exception as error:
         if backend.lost(error):
             raise ClusterLostError(
@@ -81,6 +95,8 @@ def train(
     if broken.names:
         logger.warning("%d images could not be decoded, and were left out.", len(broken.names))
     if cluster.is_chief:
+        if predict is not None:
+            np.savez(predict, probabilities=probabilities, classes=training.classes)
         draw(work_dir, f"{name}: {100 * metrics['accuracy']:.2f} % top-1")
         folder = publish(engine, recipe, metrics, work_dir, name=name, seconds=loop.seconds, hardware=backend.hardware)
         logger.info("%.2f %% top-1 accuracy; the trained model is %s", 100 * metrics["accuracy"], folder)

@@ -32,6 +32,7 @@ class TensorFlowEngine:
             self.optimizer = network.build_optimizer(recipe, self.model)
         self._train = tf.function(self._train_step, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_step, reduce_retracing=True)
+        self._predict = tf.function(self._predict_step, reduce_retracing=True)
         self._average = tf.function(self._averages)
         names = ("moving_mean", "moving_variance")
         self._statistics = [v.value for v in self.model.non_trainable_variables if v.name in names]
@@ -88,6 +89,12 @@ class TensorFlowEngine:
         outputs = self.model(images, training=False)
         return network.evaluation_sums(outputs, labels, weights, self.recipe)
 
+    def _predict_step(self, batch):
+        return self.strategy.gather(self.strategy.run(self._replica_prediction, args=batch), axis=0)
+
+    def _replica_prediction(self, images, labels, weights):
+        return network.predictions(self.model(images, training=False), weights)
+
     def _reduced(self, sums):
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
 
@@ -106,6 +113,19 @@ class TensorFlowEngine:
         """Loss, accuracy and top-5 accuracy over a data set, each example counted once, with the averaged weights."""
         with self.averaged():
             return network.evaluation_metrics(self._evaluate(batch) for batch in self.distribute(dataset))
+
+    def predict(self, dataset, count: int) -> np.ndarray:
+        """The main classifier's probabilities with the averaged weights, from all workers, on every worker.
+
+        Args:
+            dataset: batches of an evaluation.
+            count: how many examples there are; the rows behind them only fill the last batch.
+
+        Returns:
+            float32 (count, classes), in the order of the examples; NaN for an image that is broken.
+        """
+        with self.averaged():
+            return np.concatenate([self._predict(batch).numpy() for batch in self.distribute(dataset)])[:count]
 
     @contextlib.contextmanager
     def averaged(self):

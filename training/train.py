@@ -66,6 +66,12 @@ def _parser():
     parser.add_argument("--data-dir", type=pathlib.Path, help="TFDS's folder, or the folder of images")
     parser.add_argument("--work-dir", type=pathlib.Path, help="checkpoints, logs and the trained model")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change the recipe")
+    parser.add_argument(
+        "--predict",
+        type=pathlib.Path,
+        metavar="OUT.npz",
+        help="when all is trained, write the probabilities of all evaluated images, in the data set's order",
+    )
     parser.add_argument("--preview", type=pathlib.Path, metavar="OUT.png", help="only draw what the network will see")
     parser.add_argument("--debug", action="store_true", help="show errors with their traceback")
     cluster = parser.add_argument_group("several devices or machines (training/README.md)")
@@ -110,6 +116,7 @@ def _settings(arguments) -> dict | None:
         "strategy": arguments.strategy,
         "cluster": cluster,
         "callbacks": callbacks,
+        "predict": arguments.predict,
     }
 
 

@@ -57,7 +57,14 @@ def main(out, devices, fields):
         batches = tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(BATCH, drop_remainder=True)
     steps = [engine.fetch(engine.train_step(batch, 1e-3)) for batch in engine.distribute(batches)]
     metrics = engine.evaluate(batches)
-    np.savez(out, losses=[step["loss"] for step in steps], metrics=list(metrics.values()), **engine.state())
+    probabilities = engine.predict(batches, STEPS * BATCH - 1)
+    np.savez(
+        out,
+        losses=[step["loss"] for step in steps],
+        metrics=list(metrics.values()),
+        probabilities=probabilities,
+        **engine.state(),
+    )
 
 
 if __name__ == "__main__":

@@ -134,11 +134,13 @@ def start(config, data_dir, work_dir, *arguments, environ=None, name="run") -> R
     return Run(process, work_dir, log)
 
 
-def start_workers(config, data_dir, work_dir, count=2) -> list[Run]:
+def start_workers(config, data_dir, work_dir, count=2, arguments=()) -> list[Run]:
     """The workers of a cluster on the loopback."""
     addresses = ",".join(free_ports(count))
     return [
-        start(config, data_dir, work_dir, "--workers", addresses, "--task-index", index, name=f"worker{index}")
+        start(
+            config, data_dir, work_dir, "--workers", addresses, "--task-index", index, *arguments, name=f"worker{index}"
+        )
         for index in range(count)
     ]
 

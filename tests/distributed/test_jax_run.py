@@ -26,6 +26,7 @@ def run(work_dir, environ) -> Run:
     work_dir.mkdir(exist_ok=True)
     log = work_dir.with_suffix(".log")
     command = [sys.executable, "-c", PROGRAM, "training/configs/smoke.py", "--work-dir", str(work_dir)]
+    command += ["--predict", str(work_dir.with_suffix(".npz"))]
     command += [word for setting in SETTINGS for word in ("--set", setting)]
     with open(log, "a") as file:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=file, stderr=subprocess.STDOUT, env=environ)
@@ -44,6 +45,9 @@ def test_two_devices_without_tensorflow(tmp_path):
     assert [line["step"] for line in again.steps()] == list(range(1, 17))
     np.testing.assert_allclose(again.losses(), whole.losses(), rtol=1e-4)
     assert whole.losses()[-1] < whole.losses()[0]
+    probabilities = np.load(again.work_dir.with_suffix(".npz"))["probabilities"]
+    correct = probabilities.argmax(1) == synthetic("validation").labels
+    assert correct.mean() == pytest.approx([line for line in again.lines() if "val_loss" in line][-1]["val_accuracy"])
     assert (again.work_dir / "model" / "model.safetensors").stat().st_size > 20_000_000
 
 

@@ -16,7 +16,8 @@ def test_training_goes_on_without_a_lost_worker(tmp_path):
 
     def process(kind, index):
         name = f"{kind}{index}"
-        return start(config, data, tmp_path / "run", *cluster, "--task-type", kind, "--task-index", index, name=name)
+        task = ("--task-type", kind, "--task-index", index, "--predict", tmp_path / "predicted.npz")
+        return start(config, data, tmp_path / "run", *cluster, *task, name=name)
 
     served = [process("ps", 0), process("worker", 0), process("worker", 1)]
     chief = process("chief", 0)
@@ -33,5 +34,8 @@ def test_training_goes_on_without_a_lost_worker(tmp_path):
     assert np.mean(chief.losses()[-4:]) < np.mean(chief.losses()[:4])
     assert checkpoint(chief)[0] == 24
     assert keras_inception.GoogLeNet(weights=chief.work_dir / "model").output_shape == (None, 4)
+    probabilities = np.load(tmp_path / "predicted.npz")["probabilities"]
+    correct = probabilities.argmax(1) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert correct.mean() == [line for line in chief.lines() if "val_loss" in line][-1]["val_accuracy"]
     # The others served to the end, and end by themselves.
     assert [run.wait(120) for run in served[:2]] == [0, 0]

@@ -43,8 +43,8 @@ def data(tmp_path_factory):
 )
 def test_the_curve_of_two_workers_is_that_of_one_process(tmp_path, data, fields):
     config = recipe_file(tmp_path / "recipe.py", batch_size=6, **EXACT, **fields)
-    workers = start_workers(config, data, tmp_path / "two")
-    one = start(config, data, tmp_path / "one").finish()
+    workers = start_workers(config, data, tmp_path / "two", arguments=["--predict", tmp_path / "two.npz"])
+    one = start(config, data, tmp_path / "one", "--predict", tmp_path / "one.npz").finish()
     for worker in workers:
         worker.finish()
     np.testing.assert_allclose(workers[0].losses(), one.losses(), rtol=1e-9)
@@ -56,6 +56,12 @@ def test_the_curve_of_two_workers_is_that_of_one_process(tmp_path, data, fields)
         assert a["val_accuracy"] == b["val_accuracy"]
     for name, value in checkpoint(one)[1].items():
         np.testing.assert_allclose(checkpoint(workers[0])[1][name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+    first, second = (np.load(tmp_path / f"{name}.npz") for name in ("one", "two"))
+    assert first["probabilities"].shape == (8, 4), "eight images, in batches of six"
+    np.testing.assert_allclose(first["probabilities"].sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(second["probabilities"], first["probabilities"], rtol=1e-5)
+    correct = first["probabilities"].argmax(1) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert correct.mean() == theirs[-1]["val_accuracy"] and list(first["classes"]) == [f"class {i}" for i in range(4)]
     assert "images/s" in workers[0].output() and "images/s" not in workers[1].output(), "progress on the chief alone"
 
 
