@@ -25,8 +25,8 @@ def references(numbers, chunk):
     return dataset.batch(chunk), -(-len(numbers) // chunk)
 
 
-def decoded(chunks, count):
-    found = list(decode_chunks(chunks, count, decode, SIZE, "numbers").as_numpy_iterator())
+def decoded(chunks, count, load=lambda reference: reference):
+    found = list(decode_chunks(chunks, count, load, decode, SIZE, "numbers").as_numpy_iterator())
     images = np.concatenate([images for _, images, _ in found])
     assert images.shape[1:] == (SIZE, SIZE, 3)
     ids = [name.decode() for part, _, _ in found for name in part["id"]]
@@ -57,6 +57,17 @@ def test_what_cannot_be_read_is_an_error_and_not_a_broken_image(lost, broken):
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="the disk is gone"):
         decoded(chunks.map(read), count)
+
+
+@pytest.mark.parametrize("lost", [0, 5, 11])
+def test_an_image_that_cannot_be_loaded_is_an_error_too(lost):
+    def load(reference):
+        fine = tf.debugging.Assert(reference["number"] != lost, ["the file is gone"])
+        with tf.control_dependencies([fine]):
+            return tf.nest.map_structure(tf.identity, reference)
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the file is gone"):
+        decoded(*references(range(12), 2), load)
 
 
 @pytest.mark.parametrize("there", [0, 2])

@@ -44,7 +44,7 @@ def training_batches(
         start = step * batch_size + worker[0] * rows
         indices = order[start : start + rows]
         views = [
-            _shifted(source.images[i], shift, augmentation.mirror, np.random.default_rng((seed, epoch, i)))
+            _shifted(source.images[i], shift, augmentation.mirror, np.random.default_rng((seed, epoch, i, 1)))
             for i in indices
         ]
         images = np.stack(views)

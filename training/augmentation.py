@@ -77,7 +77,8 @@ def center(image, size: int, resize_to: int) -> tf.Tensor:
     """What evaluation sees: short side to `resize_to`, bilinear and antialiased, then the central square.
 
     This is `keras_inception.preprocessing.Preprocessing(size, "short_side", resize_to)` for a TensorFlow pipeline: the
-    same pixels, up to PIL's rounding.
+    same pixels, up to PIL's rounding, of a photo that lies as it is stored and has neither transparency nor, as BMP, a
+    palette.
 
     Args:
         image: as for `augment`.

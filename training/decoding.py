@@ -20,7 +20,7 @@ def chunk_length(rows: int, size: int) -> int:
     return max(length for length in range(1, longest + 1) if rows % length == 0)
 
 
-def decode_chunks(chunks, count: int, decode, size: int, name: str):
+def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
     """Decodes the images of chunks of references, in order, and gives those that are broken the weight 0.
 
     An error cannot be caught inside of a graph, but a data set can leave out the element that has one. So each chunk
@@ -28,12 +28,14 @@ def decode_chunks(chunks, count: int, decode, size: int, name: str):
     one, and is decoded anew, image by image, each an element that can be left out. (To do that with every chunk would
     take a fifth more time: a small data set has to be made for it.)
 
-    Errors of the references themselves are not left out. A chunk that lacks even its announcement could not be read.
+    What cannot be read is not broken, but an error: a file that is gone, for which a chunk's images are loaded anew
+    before they are decoded one by one; and references, where a chunk lacks even its announcement.
 
     Args:
         chunks: a `tf.data.Dataset` of batched references, dicts of tensors (n,) with at least `"id"`.
         count: how many chunks there are.
-        decode: from a reference to its image, float32 (size, size, 3).
+        load: from a reference to a dict of tensors, whose errors are errors.
+        decode: from what `load` gives to the image, float32 (size, size, 3); it has an error if the image is broken.
         size: height and width of the images in pixels.
         name: of the source, for messages.
 
@@ -45,6 +47,7 @@ def decode_chunks(chunks, count: int, decode, size: int, name: str):
 
     nothing = tf.nest.map_structure(lambda spec: tf.zeros((0,), spec.dtype), chunks.element_spec)
     no_images = tf.zeros((0, size, size, 3))
+    loaded_spec = chunks.unbatch().map(load).element_spec
 
     def announce_and_decode(number, references):
         return tf.data.Dataset.from_tensors((number, references)).repeat(2).enumerate()
@@ -52,7 +55,11 @@ def decode_chunks(chunks, count: int, decode, size: int, name: str):
     def attempt(turn, chunk):
         number, references = chunk
         image = tf.TensorSpec((size, size, 3), tf.float32)
-        images = tf.cond(turn == 0, lambda: no_images, lambda: tf.map_fn(decode, references, fn_output_signature=image))
+
+        def decoded():
+            return tf.map_fn(lambda reference: decode(load(reference)), references, fn_output_signature=image)
+
+        images = tf.cond(turn == 0, lambda: no_images, decoded)
         return turn, number, references, images
 
     def match(state, attempted):
@@ -77,8 +84,9 @@ def decode_chunks(chunks, count: int, decode, size: int, name: str):
 
     def decode_each(references):
         length = tf.shape(references["id"], tf.int64)[:1]
-        images = tf.data.Dataset.from_tensor_slices(references).enumerate()
-        images = images.map(lambda number, reference: (number, decode(reference))).ignore_errors()
+        loaded = tf.map_fn(load, references, fn_output_signature=loaded_spec)
+        images = tf.data.Dataset.from_tensor_slices(loaded).enumerate()
+        images = images.map(lambda number, example: (number, decode(example))).ignore_errors()
         # There may be none, and a single element there must be.
         none = tf.data.Dataset.from_tensors((tf.zeros((0,), tf.int64), no_images))
         where, images = images.batch(length[0]).concatenate(none).take(1).get_single_element()

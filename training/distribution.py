@@ -188,6 +188,9 @@ def make_strategy(name: str, cluster: Cluster, devices=None):
         try:
             # Its default collectives: rings between CPUs, NCCL between GPUs.
             return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.UnknownError as error:
+            own = cluster.workers[cluster.task_index]
+            raise ValueError(f"expected {own} to be free for this worker; Received: {error.message}") from error
         except RuntimeError as error:
             if "program startup" not in str(error):
                 raise

@@ -1,6 +1,8 @@
 """From a finished run to weights: the folder that `weights/` and the hub hold, with its card."""
 
+import json
 import pathlib
+import shlex
 
 from keras_inception import checkpoints, remove_aux_heads
 from keras_inception.hub import serialization
@@ -10,7 +12,7 @@ FOLDER = "model"
 
 
 def publish(
-    engine, recipe: Recipe, metrics: dict, work_dir, *, name: str, seconds: float, hardware: str
+    engine, recipe: Recipe, metrics: dict, work_dir, *, name: str, seconds: float, hardware: str, settings=()
 ) -> pathlib.Path:
     """Writes `work_dir/model`: averaged weights, no auxiliary heads, JSON and a card.
 
@@ -22,6 +24,7 @@ def publish(
         name: the recipe's name.
         seconds: of training, over interruptions.
         hardware: what it ran on.
+        settings: the texts of `--set` that changed the recipe's file.
 
     Returns:
         The folder.
@@ -36,21 +39,35 @@ def publish(
         "in the training's precision",
     }
     folder = serialization.write_folder(pathlib.Path(work_dir) / FOLDER, checkpoint, metrics=measured, half=recipe.half)
-    (folder / "README.md").write_text(card(recipe, measured, name=name, minutes=seconds / 60, hardware=hardware))
+    text = card(recipe, measured, name=name, minutes=seconds / 60, hardware=hardware, settings=settings)
+    (folder / "README.md").write_text(text)
     return folder
 
 
-def card(recipe: Recipe, metrics: dict, *, name: str, minutes: float, hardware: str) -> str:
+def card(recipe: Recipe, metrics: dict, *, name: str, minutes: float, hardware: str, settings=()) -> str:
     """The model's card: what it is, how it was made, and what was measured."""
+    words = ["python", "-m", "training.train", f"training/configs/{name}.py"]
+    command = shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
     sizes = ", ".join(f"{recipe.sizes.count(size)} at {size} x {size}" for size in sorted(set(recipe.sizes)))
     epochs = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
+    own = recipe.dataset in ("folder", "synthetic")  # known to nobody else
+    datasets = "" if own else f"datasets: [{recipe.dataset.partition('/')[0].partition(':')[0]}]\n"
+    split = json.dumps(recipe.eval_split)
+    begun = "" if recipe.weights is None else f"\n* begun with the weights `{recipe.weights}`, whose licence holds too"
     weights = "averaged weights" if recipe.average else "the last weights"
     return f"""---
 library_name: keras
 license: apache-2.0
 pipeline_tag: image-classification
-datasets: [{recipe.dataset}]
-tags: [keras, googlenet, inception]
+{datasets}tags: [keras, googlenet, inception]
+model-index:
+- name: googlenet-{name}
+  results:
+  - task: {{type: image-classification}}
+    dataset: {{name: {json.dumps(recipe.dataset)}, type: {json.dumps(recipe.dataset)}, split: {split}}}
+    metrics:
+    - {{type: accuracy, value: {metrics["top1"]}}}
+    - {{type: top-5-accuracy, value: {metrics["top5"]}}}
 ---
 
 # GoogLeNet, {name}
@@ -70,11 +87,11 @@ keras_inception.decode_predictions(model.predict(images), labels=model)
 
 ## How it was made
 
-`python -m training.train training/configs/{name}.py`, in {minutes:.0f} minutes on {hardware}.
-The recipe in full, the versions of all packages and the curves are in the run's folder (`run.json`, `metrics.jsonl`,
+`{command}`, in {minutes:.0f} minutes on {hardware}.
+The recipe in full, the versions of the frameworks and the curves are in the run's folder (`run.json`, `metrics.jsonl`,
 `curves.png`).
 
-* {epochs}, batch {recipe.batch_size}
+* {epochs}, batch {recipe.batch_size}{begun}
 * SGD, momentum {recipe.momentum}, learning rate {recipe.learning_rate} ({recipe.schedule})
 * weight decay {recipe.weight_decay}
 * {"auxiliary classifiers at " + str(recipe.aux_weight) if recipe.aux_heads else "no auxiliary classifiers"}

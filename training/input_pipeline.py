@@ -1,7 +1,7 @@
 """From a data set to batches: order, decoding, augmentation, and who gets which rows.
 
 Every random choice is a function of seed, epoch and example. So a run can go on at any step, and any number of workers
-sees together the batches that one would.
+sees together the batches that one would. (Asynchronous workers, which no one repeats, draw orders of their own.)
 
 `training.array_pipeline` does the same for arrays in NumPy alone.
 """
@@ -84,8 +84,7 @@ def training_batches(
         references = _worker_rows(references.skip(first_step * batch_size), batch_size, worker)
     keys = ([seed, epoch], [epoch, ~seed])  # of siphash
 
-    def decode(reference):
-        example = source.load(reference)
+    def decode(example):
         hashes = [tf.strings.to_hash_bucket_strong(example["id"], 2**62, [k % 2**63 for k in key]) for key in keys]
         return augment(example["image"], tf.stack(hashes), size, augmentation)
 
@@ -122,8 +121,8 @@ def evaluation_batches(
     rows = rows_of(batch_size, worker)
     steps = -(-len(source) // batch_size)
 
-    def decode(reference):
-        return center(source.load(reference)["image"], size, resize_to)
+    def decode(example):
+        return center(example["image"], size, resize_to)
 
     references = _worker_rows(source.references(), batch_size, worker)
     whole, rest = divmod(len(source), batch_size)
@@ -218,7 +217,7 @@ def _batches(references, examples, source, decode, size, rows, steps, broken, on
     def joined(images, labels, weights):
         return tf.reshape(images, (rows, size, size, 3)), tf.reshape(labels, (rows,)), tf.reshape(weights, (rows,))
 
-    chunks = decode_chunks(references.batch(chunk), -(-examples // chunk), decode, size, source.name)
+    chunks = decode_chunks(references.batch(chunk), -(-examples // chunk), source.load, decode, size, source.name)
     chunks = chunks.map(checked).map(filled)
     blank = (tf.zeros((chunk, size, size, 3)), tf.zeros((chunk,), tf.int64), tf.zeros((chunk,)))
     chunks = chunks.concatenate(tf.data.Dataset.from_tensors(blank).repeat()).take(steps * rows // chunk)

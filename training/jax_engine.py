@@ -70,6 +70,10 @@ class JaxEngine:
                     variable.assign(value)
         self._take()  # from here on the model's own arrays, which the next step may consume
 
+    def adopt(self) -> None:
+        """Goes on with the weights that the model has, which a callback may have changed."""
+        self._take()
+
     def distribute(self, batches):
         """The batches with their rows spread over the devices."""
         distribution = keras.distribution.distribution()

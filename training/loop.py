@@ -5,6 +5,7 @@ import math
 import time
 
 import keras
+import numpy as np
 
 from training.checkpoint import Checkpoints
 from training.recipe import Recipe
@@ -57,7 +58,7 @@ class Loop:
         self.metrics = None  # of the last evaluation
         self._seconds, self._started = 0.0, time.monotonic()
         self._pending = []
-        self._saved = None
+        self._saved, self._stopped = None, False
 
     @property
     def total_steps(self) -> int:
@@ -81,14 +82,17 @@ class Loop:
         self._resume()
         for monitor in self.monitors:
             monitor.begin(self.step, self.total_steps)
-        self.engine.model.stop_training = False
+        self.engine.model.stop_training = self._stopped
         self.callbacks.on_train_begin()
         try:
             while self.step < self.total_steps and not self.engine.model.stop_training:
                 self._epoch(self.step // self.data.steps_per_epoch)
-            if self.metrics is None:  # resumed when all was done
-                self._evaluate(self.recipe.epochs - 1)
+            stopped = self.step < self.total_steps
             self.callbacks.on_train_end()
+            self.engine.adopt()
+            # Resumed when all was done; or stopped by a callback, maybe with other weights, or between evaluations.
+            if self.metrics is None or stopped:
+                self._evaluate(max(0, self.step - 1) // self.data.steps_per_epoch)
             for monitor in self.monitors:
                 monitor.end(self.step)
         finally:
@@ -104,6 +108,7 @@ class Loop:
         if found is not None:
             self.engine.load_state(found[1])
             self._saved, self._seconds = self.step, found[2]["seconds"]
+            self._stopped = found[2].get("stopped", False)  # by a callback, for good
 
     def _frozen(self, step: int) -> bool:
         return step < self.recipe.frozen_epochs * self.data.steps_per_epoch
@@ -126,6 +131,7 @@ class Loop:
             logs |= {f"val_{name}": value for name, value in self._evaluate(epoch).items()}
         self.engine.sync()
         self.callbacks.on_epoch_end(epoch, logs)
+        self.engine.adopt()
         # After the callbacks, which may have stopped the training or changed the weights; and before the trunk thaws.
         self._save()
 
@@ -156,13 +162,17 @@ class Loop:
         logs |= {name: value / self.recipe.batch_size for name, value in sums.items() if name.startswith("loss_aux")}
         logs |= {"accuracy": sums["correct"] / weight, "learning_rate": rate}
         if not math.isfinite(logs["loss"]):
-            good = "there is none" if self._saved is None else str(self.checkpoints.path(self._saved))
-            raise NotFiniteError(f"the loss of step {step + 1} is {logs['loss']}; the last good checkpoint: {good}")
+            raise NotFiniteError(f"the loss of step {step + 1} is {logs['loss']}; {self._last_good}")
         self._last = logs
         per_epoch = self.data.steps_per_epoch
         for monitor in self.monitors:
             monitor.step(step + 1, {"epoch": step // per_epoch + 1, **logs}, self.recipe.batch_size)
         self.callbacks.on_train_batch_end(step % per_epoch, logs)
+
+    @property
+    def _last_good(self) -> str:
+        good = "there is none" if self._saved is None else str(self.checkpoints.path(self._saved))
+        return f"the last good checkpoint: {good}"
 
     def _save(self):
         self._settle(0)  # a state that is no number must not be saved as a good one
@@ -170,8 +180,12 @@ class Loop:
             return
         self.engine.sync()
         state = self.engine.state()  # on all workers, for reading may take all of them
+        # The loss of a step is that of the weights before it.
+        if not all(np.isfinite(value).all() for value in state.values() if value.dtype.kind in "fc"):
+            raise NotFiniteError(f"the weights are no numbers after step {self.step}; {self._last_good}")
         if self.writes:
-            self.checkpoints.save(self.step, state, {"seconds": self.seconds})
+            info = {"seconds": self.seconds, "stopped": bool(self.engine.model.stop_training)}
+            self.checkpoints.save(self.step, state, info)
         self._saved = self.step
 
     def _evaluate(self, epoch: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_inception import GoogLeNet, GoogLeNetSpec, Preprocessing, freeze
+from keras_inception.layers.pixels import Pixels
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.googlenet import build_googlenet
 from training.optimizer import CaffeSGD
@@ -28,8 +29,8 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
     side = size if len(set(recipe.sizes)) == 1 else None  # an image that grows during the training has no one shape
     labels = recipe.labels or tuple(classes)
     options = {"input_shape": (side, side, 3), "dropout": recipe.dropout, "classifier_activation": None}
+    preprocessing = Preprocessing(size=size, resize="short_side", resize_to=recipe.resize_to).to_dict()
     if recipe.weights is None:
-        preprocessing = Preprocessing(size=size, resize="short_side", resize_to=recipe.resize_to)
         spec = GoogLeNetSpec(
             recipe.variant,
             recipe.stem,
@@ -37,7 +38,7 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
             aux_heads=recipe.aux_heads,
             input_size=size,
             labels=labels,
-            preprocessing=preprocessing.to_dict(),
+            preprocessing=preprocessing,
             source=source,
         )
         model = build_googlenet(spec, **options)
@@ -51,6 +52,9 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
             labels=labels,
             **options,
         )
+        # Photos come to it as this training's evaluation sees them, not as they came to the weights it began with.
+        pixels = next(layer for layer in model.layers if isinstance(layer, Pixels))
+        pixels.spec = {**pixels.spec, "preprocessing": preprocessing, "source": source}
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = recipe.synchronized
@@ -158,6 +162,8 @@ def evaluation_metrics(batches) -> dict[str, float]:
         for name in SUMS:
             totals[name] += float(sums[name])
     names = {"loss": "main_loss", "accuracy": "correct", "top5_accuracy": "top5"}
+    if not totals["weight"]:
+        raise ValueError("expected an image to evaluate with that can be decoded; Received: none")
     return {metric: totals[name] / totals["weight"] for metric, name in names.items()}
 
 

@@ -12,6 +12,7 @@ import typing
 from keras_inception import GoogLeNetSpec
 from training.options import Augmentation
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float64")
 SCHEDULES = ("exponential", "polynomial", "cosine", "constant")
 
 
@@ -111,7 +112,7 @@ class Recipe:
 
     def __post_init__(self):
         GoogLeNetSpec(self.variant, self.stem)  # says what is wrong with either
-        positive = ("epochs", "batch_size", "learning_rate", "checkpoint_every", "keep", "evaluate_every", "resize_to")
+        positive = ("epochs", "batch_size", "learning_rate", "checkpoint_every", "keep", "evaluate_every")
         positive += ("decay_epochs", "decay_rate", "shuffle_buffer")
         checks = {name: (getattr(self, name) > 0, "above 0") for name in positive}
         shares = ("dropout", "head_dropout", "momentum", "label_smoothing")
@@ -127,6 +128,8 @@ class Recipe:
             len(self.sizes) in (1, self.epochs) and all(size > 0 for size in self.sizes),
             f"one size, or one for each of the {self.epochs} epochs",
         )
+        checks["resize_to"] = (self.resize_to >= max(self.sizes, default=0), "at least the size")
+        checks["precision"] = (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name, (holds, expected) in checks.items():
             if not holds:
                 raise ValueError(f"expected {name} to be {expected}; Received: {name}={getattr(self, name)!r}")
@@ -146,7 +149,8 @@ class Recipe:
             return self.learning_rate * (0.1 + 0.9 * step / warmup)
         done = (step - warmup) / max(1, total - warmup)
         if self.schedule == "exponential":
-            return self.learning_rate * self.decay_rate ** math.floor(step / (self.decay_epochs * steps_per_epoch))
+            periods = math.floor((step - warmup) / (self.decay_epochs * steps_per_epoch))
+            return self.learning_rate * self.decay_rate**periods
         if self.schedule == "polynomial":
             return self.learning_rate * (1 - done) ** self.power
         if self.schedule == "cosine":
@@ -188,6 +192,7 @@ def with_settings(recipe: Recipe, settings) -> Recipe:
     Raises:
         ValueError: no such field, or a value that is none of it.
     """
+    changes = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
@@ -196,24 +201,28 @@ def with_settings(recipe: Recipe, settings) -> Recipe:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError):
             value = {"true": True, "false": False, "none": None}.get(text.lower(), text)
-        recipe = _replace(recipe, name.strip(), value)
-    return recipe
+        field, changed = _changed(recipe, changes, name.strip(), value)
+        changes[field] = changed
+    # All at once, for one may only hold with another.
+    return dataclasses.replace(recipe, **changes)
 
 
-def _replace(recipe, name: str, value):
+def _changed(recipe, changes: dict, name: str, value):
+    """The field that a setting changes, and its new value; `changes` are those of the settings before."""
     owner, _, inner = name.partition(".")
     fields = {field.name: field for field in dataclasses.fields(recipe)}
     if owner not in fields:
         raise ValueError(f"expected a field of {type(recipe).__name__}, one of {', '.join(fields)}; Received: {name}")
-    current = getattr(recipe, owner)
+    current = changes.get(owner, getattr(recipe, owner))
     if dataclasses.is_dataclass(current):
         if not inner:
             parts = ", ".join(f"{owner}.{field.name}" for field in dataclasses.fields(current))
             raise ValueError(f"expected a field inside {owner}, one of {parts}; Received: {name}")
-        return dataclasses.replace(recipe, **{owner: _replace(current, inner, value)})
+        part, changed = _changed(current, {}, inner, value)
+        return owner, dataclasses.replace(current, **{part: changed})
     if inner:
         raise ValueError(f"expected {owner} to be given as a whole; Received: {name}")
-    return dataclasses.replace(recipe, **{owner: _fitting(fields[owner], value)})
+    return owner, _fitting(fields[owner], value)
 
 
 def _fitting(field, value):

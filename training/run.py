@@ -38,6 +38,7 @@ def train(
     devices=None,
     callbacks=(),
     predict=None,
+    settings=(),
 ) -> dict:
     """Trains, or goes on training, in this process.
 
@@ -52,6 +53,8 @@ def train(
         callbacks: Keras callbacks.
         predict: a file for the probabilities of all evaluated images; None for none.
 
+        settings: the texts of `--set` that made this recipe of its file, for the card.
+
     Returns:
         The metrics of the last evaluation: `loss`, `accuracy`, `top5_accuracy`.
 
@@ -63,15 +66,15 @@ def train(
     """
     work_dir, cluster = pathlib.Path(work_dir), cluster or distribution.Cluster()
     # The order counts: the strategy before any operation, precision and determinism before any layer, and nothing is
-    # written before the data and the work directory are known to be what the recipe needs.
+    # written before the data, the network and the work directory are known to be what the recipe needs.
     backend = find_backend(recipe, strategy, cluster, devices)
     training = open_source(recipe.dataset, recipe.train_split, data_dir)
     evaluation = open_source(recipe.dataset, recipe.eval_split, data_dir)
     broken = BrokenImages()
     data = backend.data(training, evaluation, broken)
+    engine = backend.engine(training.classes, f"training/configs/{name}.py")
     if cluster.is_chief:
         claim(work_dir, recipe)
-    engine = backend.engine(training.classes, f"training/configs/{name}.py")
     loop = Loop(
         recipe,
         engine,
@@ -98,7 +101,8 @@ def train(
         if predict is not None:
             np.savez(predict, probabilities=probabilities, classes=training.classes)
         draw(work_dir, f"{name}: {100 * metrics['accuracy']:.2f} % top-1")
-        folder = publish(engine, recipe, metrics, work_dir, name=name, seconds=loop.seconds, hardware=backend.hardware)
+        made = {"name": name, "seconds": loop.seconds, "hardware": backend.hardware, "settings": settings}
+        folder = publish(engine, recipe, metrics, work_dir, **made)
         logger.info("%.2f %% top-1 accuracy; the trained model is %s", 100 * metrics["accuracy"], folder)
     return metrics
 
@@ -130,7 +134,12 @@ def claim(work_dir: pathlib.Path, recipe: Recipe) -> None:
     path = work_dir / "run.json"
     ours = recipe.to_dict()
     if path.exists():
-        theirs = json.loads(path.read_text())["recipe"]
+        try:
+            theirs = dict(json.loads(path.read_text())["recipe"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"expected the work directory of a training; Received: {path}, which is of none"
+            ) from error
         names = sorted({*ours, *theirs} - set(CHANGEABLE))
         different = [name for name in names if ours.get(name) != theirs.get(name)]
         if different:
@@ -143,11 +152,12 @@ def claim(work_dir: pathlib.Path, recipe: Recipe) -> None:
 
 
 def preview(recipe: Recipe, data_dir, path) -> None:
-    """Draws what the network will see in the first epoch."""
+    """Draws what the network will see, at the size of the evaluation."""
     from training.preview import preview as draw_preview
 
     source = open_source(recipe.dataset, recipe.train_split, data_dir)
-    draw_preview(source, recipe.augmentation, recipe.size(0), path, seed=recipe.seed)
+    # Where the images grow, as the last epochs see them, and the evaluation.
+    draw_preview(source, recipe.augmentation, max(recipe.sizes), path, seed=recipe.seed, resize_to=recipe.resize_to)
 
 
 class BrokenImages:
@@ -168,6 +178,8 @@ def one_sentence(error) -> str | None:
     if found := re.search(r"expected [^\n]*?; Received: [^\n]*", text):  # also from inside TensorFlow's own errors
         sentence = found[0].split(" [[")[0].strip()
         return sentence.removesuffix("]") if "assertion failed: [" in text else sentence
+    if found := re.search(r"([^\s{}]+); (No such file or directory|Permission denied|Input/output error)", text):
+        return f"expected a file that can be read; Received: {found[1]} ({found[2]})"
     if isinstance(error, (OSError, NotFiniteError, ImportError)):
         return " ".join(text.split())
     return None

@@ -142,6 +142,9 @@ class TensorFlowEngine:
             for variable, mean in zip(self._statistics, self._average(), strict=True):
                 variable.assign(mean)
 
+    def adopt(self) -> None:
+        """Goes on with the weights that the model has, which a callback may have changed; here there are no others."""
+
     def state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on: weights, random state, optimizer and averages."""
         variables = network.state_variables(self.model, self.optimizer)

@@ -117,6 +117,7 @@ def _settings(arguments) -> dict | None:
         "cluster": cluster,
         "callbacks": callbacks,
         "predict": arguments.predict,
+        "settings": arguments.set,
     }
 
 

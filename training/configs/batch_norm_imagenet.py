@@ -1,4 +1,4 @@
-"""A recipe that trains from scratch reliably: batch norm, a warm-up and a cosine, on ImageNet 2012.
+"""A modern recipe, meant to train from scratch reliably: batch norm, a warm-up and a cosine, on ImageNet 2012.
 
     python -m training.train training/configs/batch_norm_imagenet.py --data-dir DATASETS --work-dir RUN
 

@@ -8,6 +8,7 @@ takes, with `--set variant=...` and `--set stem=...` where they are not the pape
 BVLC weights.
 
 Hardware and time: not measured here with the public weights, which the training downloads once.
+Accuracy: not measured here; it depends on the photos.
 """
 
 from training.options import Augmentation

@@ -1,0 +1,100 @@
+"""Whole runs in this process: what a callback that stops them leaves behind, and weights that are no numbers."""
+
+import json
+
+import keras
+import pytest
+import yaml
+
+from keras_inception import GoogLeNet, model_spec
+from training import network
+from training.augmentation import center
+from training.finish import card
+from training.loop import NotFiniteError
+from training.options import Augmentation
+from training.recipe import Recipe
+from training.run import train
+
+FIELDS = {
+    "variant": "batch_norm",
+    "stem": "small",
+    "aux_heads": False,
+    "dataset": "synthetic",
+    "sizes": (32,),
+    "resize_to": 32,
+    "augmentation": Augmentation(crop="none", photometric=0.0, lighting=0.0),
+    "epochs": 4,
+    "batch_size": 128,
+    "average": None,
+    "evaluate_every": 2,
+}
+
+
+class StopAfter(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == self.epoch
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_that_a_callback_stops_is_evaluated_and_stays_stopped(tmp_path):
+    recipe = Recipe(**FIELDS)
+    metrics = train(recipe, name="stopped", work_dir=tmp_path, callbacks=[StopAfter(2)])
+    evaluations = [line for line in lines(tmp_path) if "val_loss" in line]
+    assert [line["epoch"] for line in evaluations] == [2, 3], "the last weights too, in an epoch that is not one's turn"
+    assert metrics["loss"] == evaluations[-1]["val_loss"] != evaluations[0]["val_loss"]
+    assert json.loads((tmp_path / "model" / "keras_inception.json").read_text())["metrics"]["top1"] == pytest.approx(
+        100 * metrics["accuracy"], abs=0.01
+    )
+    again = train(recipe, name="stopped", work_dir=tmp_path)
+    assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
+    assert max(line["step"] for line in lines(tmp_path)) == 12, "three epochs of four steps"
+
+
+def test_weights_that_are_no_numbers_are_never_a_checkpoint(tmp_path):
+    recipe = Recipe(
+        **{**FIELDS, "learning_rate": 1e38, "bias_multiplier": 1e6, "schedule": "constant"}, checkpoint_every=1
+    )
+    with pytest.raises(NotFiniteError, match="after step 1; the last good checkpoint: there is none"):
+        train(recipe, name="diverges", work_dir=tmp_path)
+    assert not list((tmp_path / "checkpoints").glob("step-*"))
+
+
+def test_a_work_directory_is_not_claimed_by_a_run_that_cannot_begin(tmp_path):
+    with pytest.raises(ValueError, match="nothing"):
+        train(Recipe(**FIELDS, weights="nothing"), name="wrong", work_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run.json").write_text('{"recipe": 3')
+    with pytest.raises(ValueError, match="expected the work directory of a training; Received: "):
+        train(Recipe(**FIELDS), name="strange", work_dir=tmp_path)
+
+
+def test_a_fine_tuned_model_says_how_it_was_evaluated():
+    recipe = Recipe(**{**FIELDS, "sizes": (48,), "resize_to": 56}, weights="cifar10")
+    model = network.build(recipe, ["a", "b"], "training/configs/x.py")
+    spec = model_spec(model)
+    assert spec.source == "training/configs/x.py" and spec.labels == ("a", "b")
+    assert (spec.preprocessing["size"], spec.preprocessing["resize_to"]) == (48, 56)
+    assert spec.preprocessing["resize"] == "short_side", f"as {center.__name__} does it"
+    assert model_spec(GoogLeNet(weights="cifar10")).preprocessing["size"] == 32
+
+
+def test_the_card_can_be_repeated_and_indexed():
+    recipe = Recipe(**FIELDS, weights="bvlc")
+    text = card(
+        recipe, {"top1": 91.5, "top5": 99.0, "protocol": "p"}, name="x", minutes=3, hardware="1 CPU", settings=["a=b c"]
+    )
+    front = yaml.safe_load(text.split("---")[1])
+    (result,) = front["model-index"][0]["results"]
+    assert {metric["type"]: metric["value"] for metric in result["metrics"]} == {
+        "accuracy": 91.5,
+        "top-5-accuracy": 99.0,
+    }
+    assert "datasets" not in front, "nobody else has it"
+    assert "training/configs/x.py --set 'a=b c'" in text and "begun with the weights `bvlc`" in text
