@@ -92,7 +92,7 @@ def test_a_loss_that_is_no_number(tmp_path, data):
     run = start(config, data, tmp_path / "run")
     assert run.wait() == 1
     last = run.output().strip().splitlines()[-1]
-    assert last.startswith("train: the loss of step ") and " is nan" in last or " is inf" in last
+    assert last.startswith("train: the loss of step ") and (" is nan" in last or " is inf" in last)
     good = checkpoint(run)
     assert last.endswith(f"step-{good[0]:08d}.checkpoint")
     assert all(np.isfinite(value).all() for value in good[1].values() if value.dtype.kind == "f")
