@@ -18,6 +18,7 @@ from training.array_pipeline import evaluation_batches as array_evaluation_batch
 from training.array_pipeline import training_batches as array_batches
 from training.input_pipeline import evaluation_batches, training_batches
 from training.options import Augmentation
+from training.run import one_sentence
 
 PLAIN = Augmentation(crop="none", mirror=False, photometric=0.0, lighting=0.0)
 SHIFTS = Augmentation(crop="shift", shift=2, photometric=0.0, lighting=0.0)
@@ -200,21 +201,29 @@ def test_evaluation_crops_the_centre():
         assert labels.tolist() == source.labels.tolist() and weights.all()
 
 
-BROKEN = ["a/cut.jpg", "a/empty.png", "a/gone.jpg", "a/text.jpg"]
+BROKEN = ["a/cut.jpg", "a/empty.png", "a/head.jpg", "a/text.jpg"]
 
 
 @pytest.fixture
 def broken(tmp_path):
     """A folder of ten images, of which the four of the first class are none."""
     jpeg = encoded(200, "JPEG", size=64)
-    files = {"a/text.jpg": b"no image\n", "a/empty.png": b"", "a/cut.jpg": jpeg[: len(jpeg) // 2], "a/gone.jpg": jpeg}
+    files = {"a/text.jpg": b"no image\n", "a/empty.png": b""}
+    files |= {"a/cut.jpg": jpeg[: len(jpeg) // 2], "a/head.jpg": jpeg[:20]}
     files |= {f"b/{number}.png": encoded(number) for number in range(1, 7)}
-    for split, names in (("train", files), ("val", ["a/gone.jpg", "b/1.png"])):
+    for split, names in (("train", files), ("val", ["a/head.jpg", "b/1.png"])):
         for name in names:
             write(tmp_path / split / name, files[name])
-    source = FolderSource(tmp_path, "train")
-    (tmp_path / "train" / "a" / "gone.jpg").unlink()
-    return source
+    return FolderSource(tmp_path, "train")
+
+
+def test_a_file_that_is_gone_is_an_error_and_no_broken_image(broken):
+    gone = pathlib.Path(os.fsdecode(broken.paths[7]))
+    gone.unlink()
+    with pytest.raises(tf.errors.NotFoundError) as raised:
+        collected(evaluation_batches(broken, size=8, resize_to=8, batch_size=5))
+    said = f"expected a file that can be read; Received: {gone} (No such file or directory)"
+    assert one_sentence(raised.value) == said
 
 
 def test_broken_images_are_named_and_counted(broken):
@@ -264,7 +273,7 @@ def test_broken_images_may_be_fatal(broken):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         collected(evaluation_batches(broken, size=8, resize_to=8, batch_size=5, broken="fatal"))
     settings = {"size": 8, "batch_size": 10, "augmentation": PLAIN, "seed": 0, "epoch": 0}
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Received: train/a/(cut|empty|gone|text)\."):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"Received: train/a/(cut|empty|head|text)\."):
         collected(training_batches(broken, broken="fatal", **settings))
 
 
