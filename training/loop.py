@@ -92,7 +92,7 @@ class Loop:
             self.engine.adopt()
             # Resumed when all was done; or stopped by a callback, maybe with other weights, or between evaluations.
             if self.metrics is None or stopped:
-                self._evaluate(max(0, self.step - 1) // self.data.steps_per_epoch)
+                self._evaluate(max(0, self.step - 1) // self.data.steps_per_epoch, keras.callbacks.CallbackList())
             for monitor in self.monitors:
                 monitor.end(self.step)
         finally:
@@ -188,11 +188,12 @@ class Loop:
             self.checkpoints.save(self.step, state, info)
         self._saved = self.step
 
-    def _evaluate(self, epoch: int) -> dict[str, float]:
+    def _evaluate(self, epoch: int, callbacks=None) -> dict[str, float]:
+        callbacks = callbacks or self.callbacks  # which after the training's end have closed their files
         self.engine.sync()
-        self.callbacks.on_test_begin()
+        callbacks.on_test_begin()
         self.metrics = self.engine.evaluate(self.data.evaluation())
-        self.callbacks.on_test_end(self.metrics)
+        callbacks.on_test_end(self.metrics)
         for monitor in self.monitors:
             monitor.evaluated(self.step, epoch + 1, {f"val_{name}": value for name, value in self.metrics.items()})
         return self.metrics
