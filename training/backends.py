@@ -72,12 +72,7 @@ class TensorFlowBackend:
         def batches(epoch, first_step, size):
             return input_pipeline.training_batches(
                 training,
-                size=size,
-                batch_size=recipe.batch_size,
-                augmentation=recipe.augmentation,
-                seed=recipe.seed,
-                epoch=epoch,
-                first_step=first_step,
+                **batch_options(recipe, epoch, first_step, size),
                 worker=worker,
                 shuffle_buffer=recipe.shuffle_buffer,
                 shard_by=recipe.shard_by,
@@ -144,15 +139,7 @@ class JaxBackend:
             return self._through_tensorflow(training, evaluation, on_broken)
 
         def batches(epoch, first_step, size):
-            return array_pipeline.training_batches(
-                training,
-                size=size,
-                batch_size=recipe.batch_size,
-                augmentation=recipe.augmentation,
-                seed=recipe.seed,
-                epoch=epoch,
-                first_step=first_step,
-            )
+            return array_pipeline.training_batches(training, **batch_options(recipe, epoch, first_step, size))
 
         def evaluation_batches():
             return array_pipeline.evaluation_batches(
@@ -172,6 +159,18 @@ class JaxBackend:
 
     def lost(self, error) -> bool:
         return False
+
+
+def batch_options(recipe: Recipe, epoch: int, first_step: int, size: int) -> dict:
+    """What the batches of an epoch are made by, in whichever pipeline."""
+    return {
+        "size": size,
+        "batch_size": recipe.batch_size,
+        "augmentation": recipe.augmentation,
+        "seed": recipe.seed,
+        "epoch": epoch,
+        "first_step": first_step,
+    }
 
 
 def check_batch(recipe: Recipe, replicas: int) -> None:

@@ -26,7 +26,7 @@ def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
     An error cannot be caught inside of a graph, but a data set can leave out the element that has one. So each chunk
     is announced, as it is, and then decoded by one call. Where a chunk is not followed by its images it has a broken
     one, and is decoded anew, image by image, each an element that can be left out. (To do that with every chunk would
-    take a fifth more time: a small data set has to be made for it.)
+    take up to a fifth more time: a small data set has to be made for it.)
 
     What cannot be read is not broken, but an error: a file that is gone, for which a chunk's images are loaded anew
     before they are decoded one by one; and references, where a chunk lacks even its announcement.

@@ -132,7 +132,7 @@ def loss_sums(outputs, labels, weights, recipe: Recipe) -> dict:
         `loss_aux_4a`, `loss_aux_4d` with heads.
     """
     logits = outputs if isinstance(outputs, dict) else {"predictions": outputs}
-    main = logits["predictions"]
+    main = main_logits(outputs)
     weights = ops.cast(weights, main.dtype)
     classes = main.shape[-1]
     smooth = recipe.label_smoothing
@@ -167,17 +167,20 @@ def evaluation_metrics(batches) -> dict[str, float]:
     return {metric: totals[name] / totals["weight"] for metric, name in names.items()}
 
 
+def main_logits(outputs):
+    """The main classifier's, of the outputs of a network with or without auxiliary heads."""
+    return outputs["predictions"] if isinstance(outputs, dict) else outputs
+
+
 def predictions(outputs, weights):
     """Probabilities of the main classifier, float32 (n, classes); no numbers for an example of weight 0."""
-    main = ops.cast(outputs["predictions"] if isinstance(outputs, dict) else outputs, "float32")
-    weights = ops.cast(weights, "float32")[:, None]
-    return ops.where(weights > 0, ops.softmax(main, axis=-1), float("nan"))
+    probabilities = ops.softmax(ops.cast(main_logits(outputs), "float32"), axis=-1)
+    return ops.where(weights[:, None] > 0, probabilities, float("nan"))
 
 
 def evaluation_sums(outputs, labels, weights, recipe: Recipe) -> dict:
     """`loss_sums` of the main classifier alone, plain cross-entropy."""
-    main = outputs["predictions"] if isinstance(outputs, dict) else outputs
-    return loss_sums(main, labels, weights, dataclasses.replace(recipe, label_smoothing=0.0))
+    return loss_sums(main_logits(outputs), labels, weights, dataclasses.replace(recipe, label_smoothing=0.0))
 
 
 def state_variables(model, optimizer) -> dict:

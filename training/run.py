@@ -52,7 +52,6 @@ def train(
         devices: names of the local devices that take part; None for all.
         callbacks: Keras callbacks.
         predict: a file for the probabilities of all evaluated images; None for none.
-
         settings: the texts of `--set` that made this recipe of its file, for the card.
 
     Returns:

@@ -51,6 +51,22 @@ def test_two_devices_without_tensorflow(tmp_path):
     assert (again.work_dir / "model" / "model.safetensors").stat().st_size > 20_000_000
 
 
+def test_weights_that_a_callback_changes_are_trained_on():
+    code = (
+        "import numpy as np\n"
+        "from training.jax_engine import JaxEngine\n"
+        "from training.recipe import Recipe\n"
+        "engine = JaxEngine(Recipe(stem='small', sizes=(32,), resize_to=32, aux_heads=False), list('ab'))\n"
+        "kernel = engine.model.trainable_variables[0]\n"
+        "kernel.assign(np.full(kernel.shape, 0.25))\n"
+        "engine.adopt()\n"
+        "assert np.all(engine.state()['model/0000'] == 0.25) and np.all(np.asarray(kernel.value) == 0.25)\n"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=200)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
 def test_arrays_need_no_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
