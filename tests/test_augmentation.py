@@ -12,8 +12,9 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 from scipy import stats
 
+from keras_inception.datasets.photos import DCT
 from keras_inception.preprocessing import Preprocessing
-from training.augmentation import DCT, augment, center, decide
+from training.augmentation import augment, center, decide
 from training.colour import DISTORTIONS, ORDERS, distort, light
 from training.options import INTERPOLATIONS, Augmentation
 

@@ -8,6 +8,7 @@ import logging
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tarfile
 
@@ -256,6 +257,21 @@ def test_imagenet_is_prepared_from_its_tars(imagenet_tars, caplog, monkeypatch):
     assert images == {encoded(1, "JPEG"): 65, encoded(2, "JPEG"): 970}
 
 
+def test_workers_that_come_at_once_prepare_imagenet_once(imagenet_tars):
+    code = (
+        "import logging, sys; logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
+        "from keras_inception.datasets import open_source\n"
+        "source = open_source('imagenet2012', 'train', sys.argv[1])\n"
+        "print(len(source), len({example['id'].numpy() for example in source.examples()}))"
+    )
+    command = [sys.executable, "-c", code, str(imagenet_tars)]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    outputs = [worker.communicate(timeout=200) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0], outputs
+    assert [out.splitlines()[-1] for out, _ in outputs] == ["3 3"] * 3
+    assert sum("TFDS prepares ImageNet 2012" in log for _, log in outputs) == 1
+
+
 def test_one_of_imagenets_tars_is_not_enough(imagenet_tars):
     (imagenet_tars / "downloads" / "manual" / "ILSVRC2012_img_val.tar").unlink()
     with pytest.raises(ValueError, match="expected imagenet2012 as TFDS prepares it"):
@@ -301,6 +317,44 @@ def test_a_folder_with_a_validation_folder(tmp_path, name):
     write(tmp_path / "train" / "c" / "1.png", encoded(9))
     with pytest.raises(ValueError, match="expected the same classes in .*train and .*; Received: c in one of them"):
         FolderSource(tmp_path, "train")
+
+
+def test_train_alone_is_no_class(tmp_path):
+    for name in "ab":
+        for number in range(5):
+            write(tmp_path / "train" / name / f"{number}.png", encoded(number))
+    (tmp_path / "notes").mkdir()
+    source = open_source("folder", "validation", tmp_path)
+    assert source.classes == ("a", "b") and source.ids == [b"train/a/4.png", b"train/b/4.png"]
+    assert len(open_source("folder", "train", tmp_path)) == 8
+    (tmp_path / "train").rename(tmp_path / "val")
+    with pytest.raises(ValueError, match="expected train beside .*val; Received"):
+        open_source("folder", "train", tmp_path)
+
+
+def test_a_class_that_is_called_train(tmp_path):
+    for name in ("train", "car", "test"):
+        write(tmp_path / name / "0.png", encoded(1))
+    assert open_source("folder", "train", tmp_path).classes == ("car", "test", "train")
+
+
+def test_classes_that_are_too_small_to_validate_are_named(tmp_path, caplog):
+    for name, count in (("a", 5), ("b", 4), ("c", 1)):
+        for number in range(count):
+            write(tmp_path / name / f"{number}.png", encoded(number))
+    with caplog.at_level("WARNING"):
+        assert len(open_source("folder", "train", tmp_path)) == 9
+        assert not caplog.records
+        assert open_source("folder", "validation", tmp_path).ids == [b"a/4.png"]
+    assert "to validate with of b, c: fewer than 5" in caplog.text
+
+
+def test_files_that_need_python(tmp_path):
+    for name in ("a/1.jpg", "a/2.JPEG", "b/1.png"):
+        write(tmp_path / name, encoded(1))
+    assert open_source("folder", "train", tmp_path).needs_python is None
+    write(tmp_path / "b" / "2.webp", encoded(1))
+    assert open_source("folder", "train", tmp_path).needs_python == str(tmp_path / "b" / "2.webp")
 
 
 def test_the_order_of_a_folder(tmp_path):

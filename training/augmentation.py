@@ -3,7 +3,7 @@
 A patch whose area is spread evenly over 8-100 % of the image, its aspect ratio between 3/4 and 4/3, resized with
 one of four interpolations, mirrored in half of the cases, with Howard's photometric distortions and AlexNet's lighting.
 
-Every choice is a function of the seed. Pixels are RGB in 0..255; EXIF orientation is not applied.
+Every choice is a function of the seed. Pixels are RGB in 0..255, of photos that stand upright.
 """
 
 import functools
@@ -13,17 +13,15 @@ import typing
 
 import tensorflow as tf
 
+from keras_inception.datasets.photos import DCT, decode_photo, is_jpeg, jpeg_orientation
 from training.colour import ORDERS, distort, light
 from training.options import Augmentation
-
-# PIL's, so that training, evaluation and use see the same pixels; TensorFlow's own default is off by a level.
-DCT = "INTEGER_ACCURATE"
 
 
 class Decisions(typing.NamedTuple):
     """What chance decided for one image; all scalars or short vectors."""
 
-    window: tf.Tensor  # int32 (4,): top, left, height, width in pixels of the stored image
+    window: tf.Tensor  # int32 (4,): top, left, height, width in pixels of the image
     interpolation: tf.Tensor  # int32: index into the options' interpolations
     mirror: tf.Tensor  # bool
     order: tf.Tensor  # int32: index into ORDERS
@@ -36,7 +34,7 @@ def decide(seed, height, width, options: Augmentation) -> Decisions:
 
     Args:
         seed: int32 or int64 (2,).
-        height: of the stored image in pixels.
+        height: of the image in pixels.
         width: likewise.
         options: the ranges to draw from.
     """
@@ -57,8 +55,8 @@ def augment(image, seed, size: int, options: Augmentation) -> tf.Tensor:
     """One training view of an image, or of each image of a batch; the same eagerly, in a graph and batched.
 
     Args:
-        image: scalar string, an encoded JPEG, PNG, GIF or BMP; or uint8 (h, w, 3), RGB. A batch: strings (n,) or uint8
-            (n, h, w, 3).
+        image: scalar string, the bytes of a file (see `keras_inception.datasets.photos`); or uint8 (h, w, 3), RGB. A
+            batch: strings (n,) or uint8 (n, h, w, 3).
         seed: int32 or int64 (2,); for a batch (n, 2).
         size: height and width of the result in pixels.
         options: what may happen to the image.
@@ -77,8 +75,7 @@ def center(image, size: int, resize_to: int) -> tf.Tensor:
     """What evaluation sees: short side to `resize_to`, bilinear and antialiased, then the central square.
 
     This is `keras_inception.preprocessing.Preprocessing(size, "short_side", resize_to)` for a TensorFlow pipeline: the
-    same pixels, up to PIL's rounding, of a photo that lies as it is stored and has neither transparency nor, as BMP, a
-    palette.
+    same pixels, up to PIL's rounding.
 
     Args:
         image: as for `augment`.
@@ -150,23 +147,14 @@ def _cut(image, seed, options):
         return tf.image.decode_and_crop_jpeg(image, decisions.window, channels=3, dct_method=DCT), decisions
 
     if image.dtype == tf.string and options.crop in ("area", "window"):
-        # Of a JPEG, what is outside the patch is hardly decoded.
-        return tf.cond(_is_jpeg(image), from_jpeg, lambda: from_pixels(_decoded(image)))
+        # Of a JPEG, what is outside the patch is hardly decoded; one that lies on its side is turned first.
+        upright = is_jpeg(image) & (jpeg_orientation(image) == 1)
+        return tf.cond(upright, from_jpeg, lambda: from_pixels(_decoded(image)))
     return from_pixels(_decoded(image))
 
 
 def _decoded(image):
-    if image.dtype != tf.string:
-        return image
-    return tf.cond(
-        _is_jpeg(image),
-        lambda: tf.io.decode_jpeg(image, channels=3, dct_method=DCT),
-        lambda: tf.io.decode_image(image, channels=3, expand_animations=False),
-    )
-
-
-def _is_jpeg(image):
-    return tf.strings.substr(image, 0, 2) == b"\xff\xd8"
+    return decode_photo(image) if image.dtype == tf.string else image
 
 
 def _window(draws, height, width, options):

@@ -67,6 +67,11 @@ class TensorFlowBackend:
         from training import input_pipeline
 
         recipe = self.recipe
+        if self.asynchronous and training.needs_python:
+            raise ValueError(
+                "expected JPEG and PNG files with parameter servers, whose workers run no Python; "
+                f"Received: {training.needs_python}"
+            )
         worker = (0, 1) if self.asynchronous else (self.cluster.task_index, max(1, len(self.cluster.workers)))
 
         def batches(epoch, first_step, size):

@@ -1,25 +1,30 @@
 """Images in one folder for each class."""
 
+import logging
 import os
 import pathlib
 
 import numpy as np
 
+from keras_inception.datasets.photos import GRAPH_SUFFIXES
 from keras_inception.datasets.source import IndexedSource
 from keras_inception.preprocessing import IMAGE_SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 VALIDATION_FOLDERS = ("validation", "val", "test")
 HELD_OUT = 5  # without a validation folder, every fifth image of a class is kept for it
 
 
 class FolderSource(IndexedSource):
-    """Images in one folder for each class, as JPEG, PNG, GIF, BMP or WebP.
+    """Images in one folder for each class, in any format that PIL reads.
 
     Args:
-        data_dir: holds a folder for each class, whose name is the class's. Or it holds `train` and one of `validation`,
-            `val`, `test`, and these hold the classes. Images may lie deeper; what is hidden does not count.
+        data_dir: holds a folder for each class, whose name is the class's. Or it holds `train`, and maybe one of
+            `validation`, `val`, `test` beside it, and these hold the classes. Images may lie deeper; what is hidden
+            does not count.
         split: `"train"` or `"validation"`. Where no folders say so, every fifth image of a class, in the order of the
-            names, is for validation.
+            names, is for validation; the log names the classes that are too small for it.
 
     Raises:
         ValueError: the folder is not like that.
@@ -33,21 +38,20 @@ class FolderSource(IndexedSource):
         root = pathlib.Path(data_dir)
         if not root.is_dir():
             raise ValueError(f"expected a folder with a folder of images for each class; Received: {root}")
-        held_out = next((root / name for name in VALIDATION_FOLDERS if (root / name).is_dir()), None)
-        if held_out is None or not (root / "train").is_dir():
-            files = {
-                name: [
-                    path
-                    for number, path in enumerate(paths)
-                    if (number % HELD_OUT == HELD_OUT - 1) == (split != "train")
-                ]
-                for name, paths in _files_by_class(root).items()
-            }
+        # A class may be called "train"; but such a class holds images, and no folders.
+        train, held_out = (
+            next((root / name for name in names if _has_folders(root / name)), None)
+            for names in (("train",), VALIDATION_FOLDERS)
+        )
+        if train is None and held_out is not None:
+            raise ValueError(f"expected train beside {held_out}; Received: {root}, without it")
+        if held_out is None:
+            files = self._held_out(_files_by_class(train or root), split)
         else:
-            both = {"train": _files_by_class(root / "train"), "validation": _files_by_class(held_out)}
+            both = {"train": _files_by_class(train), "validation": _files_by_class(held_out)}
             if different := set(both["train"]) ^ set(both["validation"]):
                 raise ValueError(
-                    f"expected the same classes in {root / 'train'} and {held_out}; "
+                    f"expected the same classes in {train} and {held_out}; "
                     f"Received: {', '.join(sorted(different))} in one of them alone"
                 )
             files = both[split]
@@ -61,6 +65,24 @@ class FolderSource(IndexedSource):
                 f"expected a class of at least {HELD_OUT} images, or folders train and validation; Received: {root}"
             )
 
+    @staticmethod
+    def _held_out(files, split):
+        """Of each class every fifth image, or all others."""
+        small = [name for name, paths in files.items() if len(paths) < HELD_OUT]
+        if small and split == "validation":
+            logger.warning("No image is left to validate with of %s: fewer than %d.", ", ".join(small), HELD_OUT)
+        return {
+            name: [
+                path for number, path in enumerate(paths) if (number % HELD_OUT == HELD_OUT - 1) == (split != "train")
+            ]
+            for name, paths in files.items()
+        }
+
+    @property
+    def needs_python(self):
+        odd = (path for path in map(os.fsdecode, self.paths) if pathlib.Path(path).suffix.lower() not in GRAPH_SUFFIXES)
+        return next(odd, None)
+
     def __len__(self):
         return len(self.paths)
 
@@ -73,6 +95,10 @@ class FolderSource(IndexedSource):
         import tensorflow as tf
 
         return {"id": reference["id"], "image": tf.io.read_file(reference["path"]), "label": reference["label"]}
+
+
+def _has_folders(folder) -> bool:
+    return folder.is_dir() and any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
 
 
 def _files_by_class(root) -> dict[str, list[pathlib.Path]]:

@@ -13,12 +13,14 @@ class Source(abc.ABC):
         classes: the names of the classes, in label order.
         num_files: files that can be read independently of each other; 0 where there are none.
         fully_shuffled: whether a seed puts all examples into a random order, or the files alone.
+        needs_python: an example that only a process can load that has Python, where one is known; else None.
     """
 
     name: str
     classes: tuple[str, ...]
     num_files = 0
     fully_shuffled = True
+    needs_python: str | None = None
 
     @abc.abstractmethod
     def __len__(self) -> int:

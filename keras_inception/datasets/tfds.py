@@ -115,7 +115,7 @@ def _prepared_folder(full_name: str, data_dir) -> pathlib.Path:
     name, config, version = match.groups()
     folder = data_dir / name / (config or "")
     if name == "imagenet2012" and not _versions(folder):
-        _prepare_imagenet(full_name, data_dir)
+        _prepare_imagenet(full_name, data_dir, folder)
     if config is None and not _versions(folder) and folder.is_dir():
         configs = sorted(path for path in folder.iterdir() if path.is_dir() and _versions(path))
         if len(configs) > 1:
@@ -139,16 +139,25 @@ def _versions(folder) -> list[pathlib.Path]:
     return sorted(found, key=lambda path: [int(part) for part in path.name.split(".")])
 
 
-def _prepare_imagenet(full_name, data_dir) -> None:
+def _prepare_imagenet(full_name, data_dir, prepared) -> None:
     """Has TFDS prepare ImageNet 2012, if both of its tar files are there."""
+    from huggingface_hub.utils import WeakFileLock
+
+    for tars in (data_dir, data_dir / "downloads" / "manual"):
+        if all((tars / tar).is_file() for tar in IMAGENET_TARS):
+            # Several workers come here at once, and TFDS lets them write over one another.
+            with WeakFileLock(data_dir / ".imagenet2012.lock"):
+                if not _versions(prepared):
+                    logger.info("TFDS prepares ImageNet 2012 in %s from the tar files in %s, once.", data_dir, tars)
+                    _prepare(full_name, data_dir, tars)
+            return
+
+
+def _prepare(full_name, data_dir, manual_dir) -> None:
     import tensorflow_datasets as tfds
 
-    for folder in (data_dir, data_dir / "downloads" / "manual"):
-        if all((folder / tar).is_file() for tar in IMAGENET_TARS):
-            logger.info("TFDS prepares ImageNet 2012 in %s from the tar files in %s, once.", data_dir, folder)
-            config = tfds.download.DownloadConfig(manual_dir=os.fspath(folder), try_download_gcs=False)
-            try:
-                tfds.builder(full_name, data_dir=os.fspath(data_dir)).download_and_prepare(download_config=config)
-            except ModuleNotFoundError as error:  # TFDS 4.9.10 needs importlib_resources, and does not say so
-                raise ImportError(f"TFDS needs {error.name} to prepare a data set: pip install {error.name}") from error
-            return
+    config = tfds.download.DownloadConfig(manual_dir=os.fspath(manual_dir), try_download_gcs=False)
+    try:
+        tfds.builder(full_name, data_dir=os.fspath(data_dir)).download_and_prepare(download_config=config)
+    except ModuleNotFoundError as error:  # TFDS 4.9.10 needs importlib_resources, and does not say so
+        raise ImportError(f"TFDS needs {error.name} to prepare a data set: pip install {error.name}") from error
