@@ -13,7 +13,7 @@ import time
 import pytest
 import yaml
 
-from training.distribution import Cluster, find_cluster, is_server, resolve
+from training.distribution import Cluster, find_cluster, is_server, make_strategy, resolve
 from training.slurm import expand_nodes
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -277,8 +277,11 @@ SERVER = """
 import json, sys
 from training.distribution import Cluster, serve
 
-serve(Cluster(**json.loads(sys.argv[1])), seconds=1.0, every=0.1)
-print("served")
+try:
+    serve(Cluster(**json.loads(sys.argv[1])), seconds=1.0, every=0.1, patience=float(sys.argv[2]))
+    print("served")
+except ValueError as error:
+    print(error)
 """
 
 
@@ -295,7 +298,7 @@ def addresses(count):
 def test_a_server_waits_for_its_coordinator_and_ends_after_it():
     worker, server, coordinator = addresses(3)
     cluster = {"workers": [worker], "parameter_servers": [server], "coordinator": coordinator, "task_type": "ps"}
-    process = python(SERVER, json.dumps(cluster))
+    process = python(SERVER, json.dumps(cluster), "60")
     try:
         host, port = server.split(":")
         deadline = time.monotonic() + 60
@@ -318,6 +321,18 @@ def test_a_server_waits_for_its_coordinator_and_ends_after_it():
         process.wait()
 
 
+def test_a_server_does_not_wait_for_ever():
+    worker, server, coordinator = addresses(3)
+    cluster = {"workers": [worker], "parameter_servers": [server], "coordinator": coordinator, "task_type": "ps"}
+    output, errors = python(SERVER, json.dumps(cluster), "0.5").communicate(timeout=60)
+    assert output.strip() == f"expected the coordinator {coordinator} to come; Received: nobody there", errors
+
+
+def test_without_a_tpu():
+    with pytest.raises(ValueError, match="expected a TPU for the strategy tpu; Received: "):
+        make_strategy("tpu", Cluster())
+
+
 def test_the_slurm_script():
     script = ROOT / "training" / "slurm.sh"
     subprocess.run(["bash", "-n", script], check=True)
@@ -333,13 +348,15 @@ def stand_ins(folder, status):
 
 
 def submit(folder, **environ):
-    stand_ins(folder, environ.pop("status"))
+    status = environ.pop("status")
+    if status is not None:
+        stand_ins(folder, status)
     environ = {
         **os.environ,
         "PATH": f"{folder}:{os.environ['PATH']}",
         "SLURM_JOB_ID": "30007",
         "DATA_DIR": "/data",
-        "WORK_DIR": "/run",
+        "WORK_DIR": str(folder / "run"),
         **environ,
     }
     command = ["bash", ROOT / "training" / "slurm.sh", "training/configs/smoke.py", "--set", "epochs=1"]
@@ -352,12 +369,30 @@ def test_the_slurm_script_requeues_a_lost_cluster(tmp_path, status, requeued):
     assert done.returncode == (0 if requeued else status), done.stderr
     (call,) = (tmp_path / "srun.calls").read_text().splitlines()
     arguments = call.split("-m training.train ")[1].split()
-    rest = ["--data-dir", "/data", "--work-dir", "/run", "--set", "epochs=1"]
+    rest = ["--data-dir", "/data", "--work-dir", str(tmp_path / "run"), "--set", "epochs=1"]
     assert arguments == ["training/configs/smoke.py", "--port", "15007", *rest]
     assert "--distribution=block" in call and "--kill-on-bad-exit=1" in call
     assert (tmp_path / "scontrol.calls").exists() == requeued
     if requeued:
         assert (tmp_path / "scontrol.calls").read_text() == "requeue 30007\n"
+
+
+@pytest.mark.parametrize("code, returned", [(1, 1), (2, 1), (75, 0)])
+def test_the_slurm_script_does_not_requeue_a_mistake(tmp_path, code, returned):
+    """A task that ends with 1 makes srun kill the others, and then tell of their signal."""
+    (tmp_path / "python").write_text(f"#!/bin/bash\nexit {code}\n")
+    (tmp_path / "python").chmod(0o755)
+    stand_ins(tmp_path, 0)
+    (tmp_path / "srun").write_text(
+        '#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nSLURM_PROCID=3 "$@"\nexit 143\n'
+    )
+    done = submit(tmp_path, status=None, PYTHON=str(tmp_path / "python"))
+    assert done.returncode == returned, done.stderr
+    assert (tmp_path / "scontrol.calls").exists() == (code == 75)
+    failed = tmp_path / "run" / "failed-30007"
+    assert failed.read_text() == f"task 3: {code}\n" if code != 75 else not failed.exists()
+    if code != 75:  # the next submission of the same number begins without it
+        assert submit(tmp_path, status=0).returncode == 0
 
 
 def test_the_slurm_script_gives_up_after_ten_restarts(tmp_path):
@@ -370,7 +405,8 @@ def test_the_slurm_script_requeues_before_its_time_is_up(tmp_path):
     (tmp_path / "srun").write_text(f"#!/bin/bash\ntouch {tmp_path}/begun\nexec sleep 5\n")
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
     process = subprocess.Popen(
-        ["bash", ROOT / "training" / "slurm.sh", "recipe.py"], env={**environ, "DATA_DIR": "/d", "WORK_DIR": "/w"}
+        ["bash", ROOT / "training" / "slurm.sh", "recipe.py"],
+        env={**environ, "DATA_DIR": "/d", "WORK_DIR": str(tmp_path)},
     )
     deadline = time.monotonic() + 30
     while not (tmp_path / "begun").exists():

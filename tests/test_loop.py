@@ -1,5 +1,6 @@
 """Whole runs in this process: what a callback that stops them leaves behind, and weights that are no numbers."""
 
+import errno
 import json
 
 import keras
@@ -7,10 +8,11 @@ import pytest
 import yaml
 
 from keras_inception import GoogLeNet, model_spec
-from training import network
+from training import network, run
 from training.augmentation import center
 from training.finish import card
 from training.loop import NotFiniteError
+from training.monitors import Monitor
 from training.options import Augmentation
 from training.recipe import Recipe
 from training.run import train
@@ -55,6 +57,32 @@ def test_a_run_that_a_callback_stops_is_evaluated_and_stays_stopped(tmp_path):
     again = train(recipe, name="stopped", work_dir=tmp_path)
     assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
     assert max(line["step"] for line in lines(tmp_path)) == 12, "three epochs of four steps"
+
+
+class FullDisk(Monitor):
+    """A disk that is full once some steps are done, and that the log is the first to meet."""
+
+    def __init__(self, step):
+        self.last, self.shown = step, []
+
+    def images(self, step, batch):
+        self.shown.append((step, batch.shape))
+
+    def step(self, step, logs, images):
+        if step > self.last:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_that_the_log_meets_first(tmp_path, monkeypatch):
+    disk = FullDisk(5)
+    monkeypatch.setattr(run, "watch", lambda *_: [disk])
+    recipe = Recipe(**FIELDS, checkpoint_every=2)
+    with pytest.raises(
+        OSError, match=r"could not write the log \(No space left on device\); .*step-00000004.checkpoint"
+    ):
+        train(recipe, name="full", work_dir=tmp_path)
+    assert (tmp_path / "checkpoints" / "step-00000004.checkpoint").is_file()
+    assert disk.shown == [(0, (128, 32, 32, 3)), (4, (128, 32, 32, 3))], "images, at the beginning of each epoch"
 
 
 def test_weights_that_are_no_numbers_are_never_a_checkpoint(tmp_path):

@@ -1,5 +1,6 @@
 """What a run writes of itself, step by step, and after it was killed at the worst moment."""
 
+import datetime
 import io
 import json
 import sys
@@ -239,11 +240,20 @@ def test_tensorboard(tmp_path):
 def test_run_info(tmp_path):
     path = monitors.write_run_info(tmp_path, {"epochs": 3})
     assert path == tmp_path / "run.json" and [each.name for each in tmp_path.iterdir()] == ["run.json"]
-    info = json.loads(path.read_text())
-    assert info["recipe"] == {"epochs": 3} and info["backend"] == keras.backend.backend()
+    whole = json.loads(path.read_text())
+    (info,) = whole["sessions"]
+    assert whole["recipe"] == {"epochs": 3} and info["backend"] == keras.backend.backend()
     assert info["versions"]["keras"] == keras.__version__ and info["versions"]["numpy"] == np.__version__
     assert info["python"] == ".".join(map(str, sys.version_info[:3]))
     assert any("CPU" in device for device in info["devices"])
+    assert abs(datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(info["began"])).seconds < 60
+
+
+def test_run_info_keeps_what_a_run_began_with(tmp_path, monkeypatch):
+    monitors.write_run_info(tmp_path, {"epochs": 3})
+    monkeypatch.setattr(monitors.platform, "python_version", lambda: "9.9.9")
+    sessions = json.loads(monitors.write_run_info(tmp_path, {"epochs": 3}).read_text())["sessions"]
+    assert [session["python"] for session in sessions] == [".".join(map(str, sys.version_info[:3])), "9.9.9"]
 
 
 def test_run_info_replaces_the_old_whole(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """The optimizer against Caffe's arithmetic, by hand."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -37,6 +39,23 @@ def test_without_penalty_and_multiplier_it_is_keras_own():
             optimizer.apply(gradients, list(weights))
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(np.array(a.value), np.array(b.value))
+
+
+def test_a_rate_of_its_own():
+    """As if the variable, which others may change meanwhile, had it; biases at their multiple."""
+    results = []
+    for variable_rate, own in ((0.1, None), (77.0, 0.1)):
+        kernel, bias = variables()
+        optimizer = CaffeSGD(variable_rate, momentum=0.9, l2=0.01, bias_multiplier=2.0)
+        optimizer.build([kernel, bias])
+        with contextlib.nullcontext() if own is None else optimizer.at(own):
+            optimizer.apply([np.array([0.3, 0.0], "float32"), np.array([1.0], "float32")], [kernel, bias])
+        results.append([*np.array(kernel.value), *np.array(bias.value)])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-6)
+    optimizer.learning_rate.assign(0.0)
+    optimizer.apply([np.array([0.3, 0.0], "float32"), np.array([1.0], "float32")], [kernel, bias])
+    # From then on the variable's again; what is left is the momentum of one step.
+    assert float(bias.value[0]) == pytest.approx(0.3 - 0.9 * 0.2, abs=1e-6)
 
 
 def test_config():

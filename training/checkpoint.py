@@ -50,6 +50,8 @@ class Checkpoints:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.path(step)
+        for left in self.folder.glob("*.part"):  # by a process that was killed; only one writes
+            left.unlink(missing_ok=True)
         temporary = path.with_suffix(".part")
         # Arrays of no dimension come back as such only if they are contiguous of their own.
         data = save({name: np.array(value, order="C") for name, value in state.items()}, {"info": json.dumps(info)})
@@ -85,8 +87,6 @@ class Checkpoints:
         """
         from safetensors import SafetensorError, safe_open
 
-        for left in self.folder.glob("*.part"):
-            left.unlink(missing_ok=True)
         for step in reversed(self.steps()):
             try:
                 with safe_open(self.path(step), framework="numpy") as file:

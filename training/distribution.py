@@ -201,9 +201,20 @@ def make_strategy(name: str, cluster: Cluster, devices=None):
     if name == "parameter_server":
         return tf.distribute.ParameterServerStrategy(_resolver(cluster))
     if name == "tpu":
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("")
-        return tf.distribute.TPUStrategy(resolver)
+        return tf.distribute.TPUStrategy(_tpu())
     return tf.distribute.get_strategy()
+
+
+def _tpu():
+    import tensorflow as tf
+
+    try:
+        return tf.distribute.cluster_resolver.TPUClusterResolver.connect("")
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        found = str(error).strip().splitlines()
+        raise ValueError(
+            f"expected a TPU for the strategy tpu; Received: {found[0] if found else type(error).__name__}"
+        ) from error
 
 
 def _resolver(cluster: Cluster):
@@ -222,7 +233,7 @@ def is_server(cluster: Cluster) -> bool:
     return bool(cluster.parameter_servers) and cluster.task_type != "chief"
 
 
-def serve(cluster: Cluster, seconds: float = 60.0, every: float = 2.0) -> None:
+def serve(cluster: Cluster, seconds: float = 60.0, every: float = 2.0, patience: float = 1800.0) -> None:
     """Serves the coordinator of a parameter-server cluster, from before it comes until after it has gone.
 
     A server cannot be stopped and has no word of the run's end: `Server.join` never returns. So this watches the
@@ -232,6 +243,10 @@ def serve(cluster: Cluster, seconds: float = 60.0, every: float = 2.0) -> None:
         cluster: the processes.
         seconds: how long the coordinator must be out of reach to be gone.
         every: seconds from one look to the next.
+        patience: how long it may take the coordinator to come.
+
+    Raises:
+        ValueError: it has not come.
     """
     import tensorflow as tf
 
@@ -242,10 +257,12 @@ def serve(cluster: Cluster, seconds: float = 60.0, every: float = 2.0) -> None:
         protocol="grpc",
         start=True,
     )
-    last_seen = None
+    last_seen, started = None, time.monotonic()
     while last_seen is None or time.monotonic() - last_seen < seconds:
         if _answers(cluster.coordinator):
             last_seen = time.monotonic()
+        elif last_seen is None and time.monotonic() - started > patience:
+            raise ValueError(f"expected the coordinator {cluster.coordinator} to come; Received: nobody there")
         time.sleep(every)
     del server  # it served until here
 

@@ -47,8 +47,8 @@ class JaxEngine:
     def _begin(self):
         network.set_phase(self.model, self.frozen)
         self.optimizer = network.build_optimizer(self.recipe, self.model)
-        owner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        rates = [number for number, v in enumerate(self.optimizer.variables) if v is owner._learning_rate]
+        rate = network.inner(self.optimizer)._learning_rate
+        rates = [number for number, v in enumerate(self.optimizer.variables) if v is rate]
         (self._rate_index,) = rates
         self._train = jax.jit(self._train_step, donate_argnums=(0, 1, 2))
         self._evaluate = jax.jit(self._evaluation)
@@ -69,6 +69,9 @@ class JaxEngine:
                 if variable.value is not value:
                     variable.assign(value)
         self._take()  # from here on the model's own arrays, which the next step may consume
+
+    def agree(self, step: int) -> None:
+        """Sees to it that all processes begin at the same step; here there is one."""
 
     def adopt(self) -> None:
         """Goes on with the weights that the model has, which a callback may have changed."""

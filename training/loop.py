@@ -80,8 +80,7 @@ class Loop:
             OSError: a checkpoint could not be written.
         """
         self._resume()
-        for monitor in self.monitors:
-            monitor.begin(self.step, self.total_steps)
+        self._tell("begin", self.step, self.total_steps)
         self.engine.model.stop_training = self._stopped
         self.callbacks.on_train_begin()
         try:
@@ -93,16 +92,26 @@ class Loop:
             # Resumed when all was done; or stopped by a callback, maybe with other weights, or between evaluations.
             if self.metrics is None or stopped:
                 self._evaluate(max(0, self.step - 1) // self.data.steps_per_epoch, keras.callbacks.CallbackList())
-            for monitor in self.monitors:
-                monitor.end(self.step)
+            self._tell("end", self.step)
         finally:
             for monitor in self.monitors:
                 monitor.close()
         return self.metrics
 
+    def _tell(self, event: str, *what):
+        """Tells all monitors of an event."""
+        for monitor in self.monitors:
+            try:
+                getattr(monitor, event)(*what)
+            except OSError as error:
+                # A full disk, most likely, which any file that grows may be the first to meet.
+                text = f"could not write the log ({error.strerror}); {self._last_good}"
+                raise OSError(error.errno, text) from error
+
     def _resume(self):
         found = self.checkpoints.load_latest()
         self.step = 0 if found is None else found[0]
+        self.engine.agree(self.step)
         # A checkpoint at the end of the frozen epochs is that of the frozen trunk, whose optimizer is another.
         self.engine.set_phase(self._frozen(max(0, self.step - 1)))
         if found is not None:
@@ -118,8 +127,8 @@ class Loop:
         first = self.step % self.data.steps_per_epoch
         self.callbacks.on_epoch_begin(epoch)
         for batch in self.engine.distribute(self.data.training(epoch, first, self.recipe.size(epoch))):
-            if self.step == 0:
-                self._show(batch)
+            if self.step == epoch * self.data.steps_per_epoch:
+                self._tell("images", self.step, self.engine.images(batch))
             self._step(batch)
         self._settle(0)
         end = (epoch + 1) * self.data.steps_per_epoch
@@ -134,12 +143,6 @@ class Loop:
         self.engine.adopt()
         # After the callbacks, which may have stopped the training or changed the weights; and before the trunk thaws.
         self._save()
-
-    def _show(self, batch):
-        """Shows the first batch, where it is on this machine."""
-        images = self.engine.images(batch)
-        for monitor in self.monitors if images is not None else ():
-            monitor.images(0, images)
 
     def _step(self, batch):
         rate = self.recipe.rate(self.step, self.data.steps_per_epoch)
@@ -165,8 +168,7 @@ class Loop:
             raise NotFiniteError(f"the loss of step {step + 1} is {logs['loss']}; {self._last_good}")
         self._last = logs
         per_epoch = self.data.steps_per_epoch
-        for monitor in self.monitors:
-            monitor.step(step + 1, {"epoch": step // per_epoch + 1, **logs}, self.recipe.batch_size)
+        self._tell("step", step + 1, {"epoch": step // per_epoch + 1, **logs}, self.recipe.batch_size)
         self.callbacks.on_train_batch_end(step % per_epoch, logs)
 
     @property
@@ -194,6 +196,5 @@ class Loop:
         callbacks.on_test_begin()
         self.metrics = self.engine.evaluate(self.data.evaluation())
         callbacks.on_test_end(self.metrics)
-        for monitor in self.monitors:
-            monitor.evaluated(self.step, epoch + 1, {f"val_{name}": value for name, value in self.metrics.items()})
+        self._tell("evaluated", self.step, epoch + 1, {f"val_{name}": value for name, value in self.metrics.items()})
         return self.metrics

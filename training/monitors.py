@@ -198,6 +198,8 @@ class TensorBoard(Monitor):
 def write_run_info(folder, recipe: dict) -> pathlib.Path:
     """Writes `run.json`: the whole recipe, and the devices and versions of what it runs on; whole or not at all.
 
+    A run that goes on adds a session, for it may go on with other devices and versions.
+
     Args:
         folder: the run's folder.
         recipe: JSON data.
@@ -213,17 +215,18 @@ def write_run_info(folder, recipe: dict) -> pathlib.Path:
         except importlib.metadata.PackageNotFoundError:
             return None
 
+    path = pathlib.Path(folder) / "run.json"
+    sessions = json.loads(path.read_text()).get("sessions", []) if path.exists() else []
     packages = ("keras-inception", "keras", "tensorflow", "jax", "numpy", "tensorflow-datasets")
-    info = {
-        "recipe": recipe,
+    session = {
+        "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backend": keras.backend.backend(),
         "devices": _devices(keras.backend.backend()),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
     }
-    path = pathlib.Path(folder) / "run.json"
     temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(info, indent=2) + "\n")
+    temporary.write_text(json.dumps({"recipe": recipe, "sessions": [*sessions, session]}, indent=2) + "\n")
     os.replace(temporary, path)
     return path
 

@@ -95,9 +95,14 @@ def build_optimizer(recipe: Recipe, model) -> keras.optimizers.Optimizer:
     return optimizer
 
 
+def inner(optimizer) -> CaffeSGD:
+    """The optimizer itself, without what scales its loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def averages(optimizer) -> dict:
     """The averages of the trainable variables, by `id` of the variable; none where the recipe has no average."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = inner(optimizer)
     if not optimizer.use_ema:
         return {}
     pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)

@@ -1,5 +1,7 @@
 """Stochastic gradient descent as Caffe does it, and every other trainer of this network's time."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -27,6 +29,16 @@ class CaffeSGD(keras.optimizers.SGD):
     def __init__(self, learning_rate=0.01, momentum=0.9, nesterov=False, l2=0.0, bias_multiplier=1.0, **kwargs):
         super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, **kwargs)
         self.l2, self.bias_multiplier = l2, bias_multiplier
+        self._rate = None
+
+    @contextlib.contextmanager
+    def at(self, rate):
+        """Steps have this learning rate, a scalar, whatever the variable says that all asynchronous workers share."""
+        self._rate = rate
+        try:
+            yield
+        finally:
+            self._rate = None
 
     def build(self, variables):
         if not self.built:
@@ -34,6 +46,8 @@ class CaffeSGD(keras.optimizers.SGD):
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
+        if self._rate is not None:
+            learning_rate = ops.cast(self._rate, variable.dtype)
         if self._is_kernel[self._get_variable_index(variable)]:
             gradient = ops.add(gradient, ops.multiply(variable, ops.cast(self.l2, variable.dtype)))
         else:

@@ -29,19 +29,20 @@ class ParameterServerEngine(TensorFlowEngine):
         # Enough steps in the queue that no worker waits for the coordinator to look at results.
         self.lag = 4 * workers
         super().__init__(recipe, classes, strategy, source=source)
-        self._local = network.build(recipe, classes, source)
-        self._evaluate = tf.function(self._local_evaluation, reduce_retracing=True)
-        self._predict = tf.function(self._local_prediction, reduce_retracing=True)
+        self._evaluated = network.build(recipe, classes, source)
+        self._evaluate = tf.function(self._replica_evaluation, reduce_retracing=True)
+        self._predict = tf.function(self._replica_prediction, reduce_retracing=True)
 
     def distribute(self, dataset):
         """For each step of the rest of the epoch the workers' iterators, of which each worker uses its own."""
-        steps = int(dataset.cardinality())
+        steps, self._sample = int(dataset.cardinality()), dataset.take(1)
         iterators = iter(self.coordinator.create_per_worker_dataset(dataset))
         for _ in range(steps):
             yield iterators
 
-    def images(self, batch) -> None:
-        """None: the images are on the workers."""
+    def images(self, batch) -> np.ndarray:
+        """Images such as the workers see; theirs are not here."""
+        return next(iter(self._sample))[0].numpy()
 
     def train_step(self, batch, rate: float):
         """Gives a step to a worker; the sums of `network.loss_sums` over its batch, when it is done."""
@@ -51,33 +52,26 @@ class ParameterServerEngine(TensorFlowEngine):
         return {name: float(value) for name, value in sums.fetch().items()}
 
     def _train_step(self, iterator, rate):
+        # The variable is for whoever looks at it: between two lines here another worker may give it another value.
         self.optimizer.learning_rate.assign(rate)
-        return self.strategy.run(self._replica_step, args=next(iterator))
-
-    def _local_evaluation(self, batch):
-        images, labels, weights = batch
-        outputs = self._local(images, training=False)
-        return network.evaluation_sums(outputs, labels, weights, self.recipe)
-
-    def _local_prediction(self, batch):
-        images, _, weights = batch
-        return network.predictions(self._local(images, training=False), weights)
+        with network.inner(self.optimizer).at(rate):
+            return self.strategy.run(self._replica_step, args=next(iterator))
 
     def predict(self, dataset, count: int) -> np.ndarray:
         with self.averaged():
-            return np.concatenate([self._predict(batch).numpy() for batch in dataset])[:count]
+            return np.concatenate([self._predict(*batch).numpy() for batch in dataset])[:count]
 
     def evaluate(self, dataset) -> dict[str, float]:
         with self.averaged():
-            return network.evaluation_metrics(self._evaluate(batch) for batch in dataset)
+            return network.evaluation_metrics(self._evaluate(*batch) for batch in dataset)
 
     @contextlib.contextmanager
     def averaged(self):
         """The coordinator's copy of the model, with the averaged weights; the servers' weights stay as they are."""
         averages = network.averages(self.optimizer)
-        for copy, variable in zip(self._local.variables, self.model.variables, strict=True):
+        for copy, variable in zip(self._evaluated.variables, self.model.variables, strict=True):
             copy.assign(averages.get(id(variable), variable).numpy())
-        yield self._local
+        yield self._evaluated
 
     def state(self) -> dict[str, np.ndarray]:
         self.coordinator.join()

@@ -117,7 +117,7 @@ class Recipe:
         checks = {name: (getattr(self, name) > 0, "above 0") for name in positive}
         shares = ("dropout", "head_dropout", "momentum", "label_smoothing")
         checks |= {name: (0 <= getattr(self, name) < 1, "0 or more, and below 1") for name in shares}
-        counts = ("frozen_epochs", "warmup_epochs", "weight_decay", "aux_weight", "power", "bias_multiplier", "seed")
+        counts = ("frozen_epochs", "weight_decay", "aux_weight", "power", "bias_multiplier", "seed")
         checks |= {name: (getattr(self, name) >= 0, "0 or more") for name in counts}
         choices = {"schedule": SCHEDULES, "broken": ("skip", "fatal"), "shard_by": ("examples", "files")}
         checks |= {
@@ -128,6 +128,7 @@ class Recipe:
             len(self.sizes) in (1, self.epochs) and all(size > 0 for size in self.sizes),
             f"one size, or one for each of the {self.epochs} epochs",
         )
+        checks["warmup_epochs"] = (0 <= self.warmup_epochs <= self.epochs, f"from 0 to the {self.epochs} epochs")
         checks["resize_to"] = (self.resize_to >= max(self.sizes, default=0), "at least the size")
         checks["precision"] = (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name, (holds, expected) in checks.items():

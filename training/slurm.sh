@@ -26,14 +26,22 @@ trap requeue USR1
 # A port of its own, should another job have left a process behind. Below 32768, where systems choose ports themselves.
 port=$((15000 + SLURM_JOB_ID % 15000))
 
+# What a task itself ends with, for srun tells the highest code of all, and the others die by a signal.
+mkdir -p "$WORK_DIR"
+export FAILED="$WORK_DIR/failed-$SLURM_JOB_ID"
+rm -f "$FAILED"
+
 # Tasks are numbered node by node (block). Where one ends badly the others must end too, to begin together again.
 # In the background, for a trap waits for what is in the foreground.
 srun --ntasks-per-node=1 --distribution=block --kill-on-bad-exit=1 --cpu-bind=none \
+    bash -c '"$@"; code=$?; ((code == 1 || code == 2)) && echo "task $SLURM_PROCID: $code" >> "$FAILED"; exit $code' task \
     "${PYTHON:-.venv/bin/python}" -m training.train "$config" --port "$port" \
     --data-dir "$DATA_DIR" --work-dir "$WORK_DIR" "$@" &
 wait $!
 status=$?
 
-# 75: a task has lost the others. Above 128: a task was killed. Both may pass; after ten times it is no accident.
+# 75: a task has lost the others. Above 128: a task was killed. Both may pass; after ten times it is no accident. A task
+# that ended with 1 or 2 would do so again.
+if [[ -e "$FAILED" ]]; then exit 1; fi
 if ((status == 75 || status > 128)) && ((${SLURM_RESTART_COUNT:-0} < 10)); then requeue; fi
 exit "$status"

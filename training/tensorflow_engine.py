@@ -28,7 +28,7 @@ class TensorFlowEngine:
         self.recipe, self.frozen = recipe, False
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
-            self.model = network.build(recipe, classes, source)
+            self.model = self._evaluated = network.build(recipe, classes, source)
             self.optimizer = network.build_optimizer(recipe, self.model)
         self._train = tf.function(self._train_step, reduce_retracing=True)
         self._evaluate = tf.function(self._evaluate_step, reduce_retracing=True)
@@ -86,14 +86,14 @@ class TensorFlowEngine:
         return self._reduced(self.strategy.run(self._replica_evaluation, args=batch))
 
     def _replica_evaluation(self, images, labels, weights):
-        outputs = self.model(images, training=False)
+        outputs = self._evaluated(images, training=False)
         return network.evaluation_sums(outputs, labels, weights, self.recipe)
 
     def _predict_step(self, batch):
         return self.strategy.gather(self.strategy.run(self._replica_prediction, args=batch), axis=0)
 
     def _replica_prediction(self, images, labels, weights):
-        return network.predictions(self.model(images, training=False), weights)
+        return network.predictions(self._evaluated(images, training=False), weights)
 
     def _reduced(self, sums):
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in sums.items()}
@@ -141,6 +141,25 @@ class TensorFlowEngine:
         if self._statistics and isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
             for variable, mean in zip(self._statistics, self._average(), strict=True):
                 variable.assign(mean)
+
+    def agree(self, step: int) -> None:
+        """Sees to it that all workers begin at the same step.
+
+        Raises:
+            ValueError: they do not, on any of them.
+        """
+        if isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+
+            def of_all():
+                return tf.distribute.get_replica_context().all_gather(tf.constant([step]), axis=0)
+
+            found = self.strategy.experimental_local_results(self.strategy.run(tf.function(of_all)))[0].numpy()
+            if (found != step).any():
+                steps = ", ".join(map(str, sorted(set(found.tolist()))))
+                raise ValueError(
+                    "expected all workers to find the same checkpoint in the work directory, one folder for all; "
+                    f"Received: checkpoints of the steps {steps}"
+                )
 
     def adopt(self) -> None:
         """Goes on with the weights that the model has, which a callback may have changed; here there are no others."""

@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import traceback
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ def main(argv=None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     from training.run import ClusterLostError, one_sentence, preview, train
 
+    in_cluster = False
     try:
         settings = _settings(arguments)
         if settings is None:
@@ -41,21 +43,33 @@ def main(argv=None) -> int:
         if arguments.preview:
             preview(settings["recipe"], arguments.data_dir, arguments.preview)
         else:
+            in_cluster = bool(settings["cluster"].workers)
             train(**settings)
         return 0
     except KeyboardInterrupt:
         print("train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     except ClusterLostError as error:
-        print(f"train: {error}", file=sys.stderr, flush=True)
-        # TensorFlow's own threads wait for the lost worker, and would hold the process up.
-        os._exit(LOST_CLUSTER)
+        print(f"train: {error}", file=sys.stderr)
+        _leave(LOST_CLUSTER)
     except Exception as error:
         sentence = None if arguments.debug else one_sentence(error)
-        if sentence is None:
+        if sentence is not None:
+            print(f"train: {sentence}", file=sys.stderr)
+        elif in_cluster:
+            traceback.print_exc()
+        else:
             raise
-        print(f"train: {sentence}", file=sys.stderr)
+        if in_cluster:
+            _leave(1)  # so that the others notice
         return 1
+
+
+def _leave(code: int):
+    """Ends the process now: TensorFlow's own threads wait for the other workers, and would hold it up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _parser():

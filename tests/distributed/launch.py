@@ -134,13 +134,14 @@ def start(config, data_dir, work_dir, *arguments, environ=None, name="run") -> R
     return Run(process, work_dir, log)
 
 
-def start_workers(config, data_dir, work_dir, count=2, arguments=()) -> list[Run]:
-    """The workers of a cluster on the loopback."""
+def start_workers(config, data_dir, work_dir, count=2, arguments=(), second=None) -> list[Run]:
+    """The workers of a cluster on the loopback; `second`: other folders, of data and run, that the second one has."""
     addresses = ",".join(free_ports(count))
+    folders = [(data_dir, work_dir)] * count
+    if second is not None:
+        folders[1] = second
     return [
-        start(
-            config, data_dir, work_dir, "--workers", addresses, "--task-index", index, *arguments, name=f"worker{index}"
-        )
+        start(config, *folders[index], "--workers", addresses, "--task-index", index, *arguments, name=f"worker{index}")
         for index in range(count)
     ]
 

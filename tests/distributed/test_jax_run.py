@@ -108,5 +108,5 @@ def test_run_info_on_jax_without_tensorflow(tmp_path):
         "from training import monitors; monitors.write_run_info(sys.argv[1], {})"
     )
     subprocess.run([sys.executable, "-c", program, tmp_path], check=True, timeout=120)
-    info = json.loads((tmp_path / "run.json").read_text())
+    (info,) = json.loads((tmp_path / "run.json").read_text())["sessions"]
     assert info["backend"] == "jax" and len(info["devices"]) >= 1 and all(info["devices"])

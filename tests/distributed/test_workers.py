@@ -101,6 +101,12 @@ def test_a_killed_worker_takes_its_cluster_down_and_the_next_goes_on(tmp_path, d
     assert "goes on from the last checkpoint" in other.output().splitlines()[-1]
     at = checkpoint(workers[0])[0]
     assert at >= 3
+    if victim == 1:
+        # A worker that does not see the folder, or an old state of it, would go on from another step.
+        apart = start_workers(config, data, tmp_path / "run", second=(data, tmp_path / "elsewhere"))
+        assert [worker.wait() for worker in apart] == [1, 1]
+        said = [worker.output().strip().splitlines()[-1] for worker in apart]
+        assert said[0] == said[1] and said[0].endswith(f"Received: checkpoints of the steps 0, {at}"), said
     again = start_workers(config, data, tmp_path / "run")
     again[0].wait_for(at + 2, resumed=True)
     assert [line["step"] for line in again[0].lines() if line.get("resumed")] == [at]
@@ -109,3 +115,14 @@ def test_a_killed_worker_takes_its_cluster_down_and_the_next_goes_on(tmp_path, d
     for worker in again:
         worker.process.kill()
         worker.wait()
+
+
+def test_a_worker_that_cannot_begin_takes_its_cluster_down(tmp_path, data):
+    """Its own error is told where it is, with exit code 1; to the others it is lost."""
+    config = recipe_file(tmp_path / "recipe.py", aux_heads=False, batch_size=6)
+    first, second = start_workers(
+        config, data, tmp_path / "run", second=(tmp_path / "no such folder", tmp_path / "run")
+    )
+    assert second.wait() == 1
+    assert "no such folder" in second.output().strip().splitlines()[-1]
+    assert first.wait(STATED_SECONDS) == 75, first.output()[-3000:]
