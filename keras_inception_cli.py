@@ -1,4 +1,4 @@
-"""The command line: `keras-inception classify | list | info | fetch | convert`.
+"""The command line: `keras-inception classify | evaluate | list | info | fetch | convert`.
 
 It stands beside the package, not in it, and imports only the standard library: a module of the package could not run
 before the package had imported Keras, which takes seconds and lets TensorFlow write its log to the terminal before
@@ -79,6 +79,13 @@ def _parser():
     )
     classify.add_argument("--picture", type=_png, metavar="OUT.png", help="also draw the photos and their classes")
 
+    evaluating = command(
+        "evaluate",
+        ("evaluate", "evaluate"),
+        "Say what models get right of labelled photos. Several models are evaluated as an ensemble.",
+    )
+    evaluate_arguments(evaluating)
+
     command("list", ("weights", "list_weights"), "List the weights that are known by a tag.")
 
     info = command("info", ("weights", "info_weights"), "Say everything that is known of a set of weights.")
@@ -102,10 +109,49 @@ def _parser():
     convert.add_argument("--variant", help="which of the public weights IN=imagenet means (default: paper)")
 
     for downloading in (classify, fetch, convert):
-        downloading.add_argument(
-            "--allow-unverified", action="store_true", help="also where nobody has published a checksum of the file"
-        )
+        _allow_unverified(downloading)
     return parser
+
+
+def evaluate_arguments(parser) -> None:
+    """Adds the arguments of `evaluate`, which `training.evaluate` takes too."""
+    parser.add_argument(
+        "--weights",
+        action="append",
+        required=True,
+        metavar="TAG|PATH|hf://...",
+        help="as for `classify`; more than once for an ensemble",
+    )
+    parser.add_argument(
+        "--data",
+        required=True,
+        metavar="NAME|FOLDER",
+        help="a TFDS data set that is prepared, or a folder with a folder of images for each class",
+    )
+    parser.add_argument("--data-dir", metavar="FOLDER", help="TFDS's folder (default: ~/tensorflow_datasets)")
+    parser.add_argument("--split", help="default: validation or test, or all images of a folder that has neither")
+    crops = parser.add_mutually_exclusive_group()
+    crops.add_argument(
+        "--protocol",
+        default="1",
+        choices=["1", "10", "144", "short_side", "warp", "central_fraction"],
+        help="crops per photo, or one crop after a published resize (default: 1, as the model was trained)",
+    )
+    crops.add_argument(
+        "--table", action="store_true", help="the paper's table 3: one model and all, with 1, 10 and 144 crops"
+    )
+    parser.add_argument("--limit", type=_positive, metavar="N", help="photos at most")
+    parser.add_argument("--batch-size", type=_positive, default=64, metavar="N", help="crops at a time (default: 64)")
+    parser.add_argument("--json", metavar="OUT.json", help="also write all numbers")
+    parser.add_argument("--picture", type=_png, metavar="OUT.png", help="also draw confusions and calibration")
+    parser.add_argument("--resume", metavar="FILE", help="keep in FILE what is done, and go on from there")
+    _allow_unverified(parser)
+
+
+def _allow_unverified(parser):
+    parser.add_argument(
+        "--allow-unverified", action="store_true", help="also where nobody has published a checksum of the file"
+    )
 
 
 def _positive(text):

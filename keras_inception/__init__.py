@@ -2,6 +2,7 @@
 
 from keras_inception.checkpoints import model_spec as model_spec
 from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
+from keras_inception.evaluation.evaluate import evaluate as evaluate
 from keras_inception.features import features as features
 from keras_inception.labels import decode_predictions as decode_predictions
 from keras_inception.layers.inception import inception_module as inception_module

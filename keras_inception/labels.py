@@ -101,7 +101,7 @@ def decode_predictions(preds, top=5, labels=None):
         ValueError: the shape is another, or the labels do not fit.
     """
     scores = _scores(preds)
-    classes = _classes(labels, scores.shape[1])
+    classes = class_pairs(labels, scores.shape[1])
     try:
         top = operator.index(top)
     except TypeError:
@@ -137,8 +137,16 @@ def _scores(preds):
     return scores
 
 
-def _classes(labels, count):
-    """One (id, name), or None, per output."""
+def class_pairs(labels, count: int) -> tuple:
+    """One (id, name), or None, per output.
+
+    Args:
+        labels: as for `decode_predictions`.
+        count: how many outputs there are.
+
+    Raises:
+        ValueError: the labels do not fit, or there are none for so many outputs.
+    """
     if hasattr(labels, "get_layer"):
         labels = _labels_of(labels)
     if labels is None:

@@ -175,7 +175,7 @@ def preprocess_input(images, preprocessing=None, model=None) -> np.ndarray:
         ValueError: a photo cannot be read, or an argument is not one of the above.
         OSError: a file cannot be opened.
     """
-    preprocessing = _resolve(preprocessing, model)
+    preprocessing = find_preprocessing(preprocessing, model)
     height, width = preprocessing.height_width
     images = _as_list(images)
     batch = np.empty((len(images), height, width, 3), np.float32)
@@ -272,7 +272,15 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return _to_rgb(Image.fromarray(np.ascontiguousarray(array)))
 
 
-def _resolve(preprocessing, model) -> Preprocessing:
+def find_preprocessing(preprocessing=None, model=None) -> Preprocessing:
+    """What `preprocess_input` does: what it is told, or else what the model was trained with, at its input size.
+
+    Args:
+        preprocessing, model: as for `preprocess_input`.
+
+    Raises:
+        ValueError: `preprocessing` is no `Preprocessing`, nor its dictionary.
+    """
     if isinstance(preprocessing, dict):
         return Preprocessing.from_dict(preprocessing)
     if isinstance(preprocessing, Preprocessing):

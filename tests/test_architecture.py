@@ -18,6 +18,7 @@ ALLOWED = {
     "models": BOTTOM,
     "convert": set(),
     "hub": {"convert"},  # only the Checkpoint that both speak of
+    "evaluation": {"datasets", "preprocessing", "labels"},
     "features": {"convert", "layers"},  # the table of names
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,

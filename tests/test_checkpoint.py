@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import safetensors
 
 from training.checkpoint import Checkpoints
 
@@ -33,6 +34,43 @@ def test_a_damaged_one_is_passed_over(tmp_path, damage, caplog):
     path.write_bytes(damage(path.read_bytes()))
     assert checkpoints.load_latest()[0] == 1
     assert str(path) in caplog.text
+
+
+def test_a_run_that_goes_back_keeps_what_it_writes(tmp_path):
+    """Damaged files of later steps would count as the newest, and be all that is kept."""
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for step in (10, 20, 30):
+        checkpoints.save(step, STATE, {})
+    checkpoints.path(30).write_bytes(b"")
+    assert checkpoints.load_latest()[0] == 20
+    checkpoints.save(25, STATE, {})
+    assert checkpoints.steps() == [20, 25, 30] and checkpoints.load_latest()[0] == 25
+    checkpoints.set_aside(25)
+    assert checkpoints.steps() == [20, 25] and (tmp_path / "step-00000030.damaged").is_file()
+    checkpoints.save(30, STATE, {})
+    assert checkpoints.steps() == [25, 30]
+
+
+def test_where_all_are_damaged_nobody_begins_anew(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(10, STATE, {})
+    checkpoints.path(10).write_bytes(b"")
+    with pytest.raises(
+        ValueError, match="expected a checkpoint that can be read, or none; Received: .*with damaged ones"
+    ):
+        checkpoints.load_latest()
+
+
+def test_what_cannot_be_read_now_is_not_damaged(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(10, STATE, {})
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(safetensors, "safe_open", refuse)
+    with pytest.raises(PermissionError):
+        checkpoints.load_latest()
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])

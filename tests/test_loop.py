@@ -85,6 +85,21 @@ def test_a_full_disk_that_the_log_meets_first(tmp_path, monkeypatch):
     assert disk.shown == [(0, (128, 32, 32, 3)), (4, (128, 32, 32, 3))], "images, at the beginning of each epoch"
 
 
+class StopAt(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.stop_training = int(self.model.optimizer.iterations.numpy()) == 6
+
+
+def test_a_run_that_is_stopped_within_an_epoch(tmp_path):
+    recipe = Recipe(**FIELDS, checkpoint_every=1)
+    metrics = train(recipe, name="stopped", work_dir=tmp_path, callbacks=[StopAt()])
+    assert max(line["step"] for line in lines(tmp_path)) == 6, "in the second of four epochs of four steps"
+    assert [line["step"] for line in lines(tmp_path) if "val_loss" in line][-1] == 6
+    again = train(recipe, name="stopped", work_dir=tmp_path)
+    assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
+    assert max(line["step"] for line in lines(tmp_path)) == 6
+
+
 def test_weights_that_are_no_numbers_are_never_a_checkpoint(tmp_path):
     recipe = Recipe(
         **{**FIELDS, "learning_rate": 1e38, "bias_multiplier": 1e6, "schedule": "constant"}, checkpoint_every=1

@@ -99,14 +99,6 @@ class TensorFlowBackend:
 
         return Data(batches, evaluation_batches, input_pipeline.steps_left(training, recipe.batch_size))
 
-    def lost(self, error) -> bool:
-        """Whether an error says that another process of the cluster is gone."""
-        import tensorflow as tf
-
-        gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
-        aborted = isinstance(error, tf.errors.OpError) and "Collective ops is aborted" in str(error)
-        return bool(self.cluster.workers) and (isinstance(error, gone) or aborted)
-
 
 class JaxBackend:
     """JAX, on all local devices; a data set in memory needs no TensorFlow."""
@@ -118,6 +110,8 @@ class JaxBackend:
 
         if strategy not in ("auto", "one") or cluster.workers:
             raise ValueError(f"expected the strategy auto or one on JAX, and one process; Received: {strategy}")
+        if recipe.precision == "float64":
+            jax.config.update("jax_enable_x64", True)
         self.recipe = recipe
         self.devices = 1 if strategy == "one" else len(devices or jax.local_devices())
         check_batch(recipe, self.devices)
@@ -161,9 +155,6 @@ class JaxBackend:
             lambda: data.evaluation().as_numpy_iterator(),
             data.steps_per_epoch,
         )
-
-    def lost(self, error) -> bool:
-        return False
 
 
 def batch_options(recipe: Recipe, epoch: int, first_step: int, size: int) -> dict:

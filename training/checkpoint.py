@@ -69,7 +69,7 @@ class Checkpoints:
                 error.errno, f"could not write the checkpoint of step {step} ({error.strerror}); {still}"
             ) from error
         self._sync_folder()
-        for old in self.steps()[: -self.keep]:
+        for old in [number for number in self.steps() if number <= step][: -self.keep]:
             self.path(old).unlink(missing_ok=True)
         return path
 
@@ -83,7 +83,11 @@ class Checkpoints:
     def load_latest(self):
         """The newest readable checkpoint: its step, state and info; None where there is none.
 
-        A file that a broken disk has damaged is named in the log and passed over.
+        A file that a broken disk has damaged is named in the log and passed over; `set_aside` takes it out of the way.
+
+        Raises:
+            OSError: a file cannot be read now, which may pass.
+            ValueError: there are checkpoints, but all are damaged: to begin anew may not be what is wanted.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -92,6 +96,16 @@ class Checkpoints:
                 with safe_open(self.path(step), framework="numpy") as file:
                     info = json.loads(file.metadata()["info"])
                     return step, {name: file.get_tensor(name) for name in file.keys()}, info  # noqa: SIM118
-            except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            except (SafetensorError, ValueError, KeyError, TypeError) as error:
                 logger.warning("The checkpoint %s is damaged, and is passed over: %s", self.path(step), error)
+        if self.steps():
+            raise ValueError(
+                f"expected a checkpoint that can be read, or none; Received: {self.folder}, with damaged ones"
+            )
         return None
+
+    def set_aside(self, step: int) -> None:
+        """Renames checkpoints of later steps, all of which `load_latest` has found damaged."""
+        for later in self.steps():
+            if later > step:
+                os.replace(self.path(later), self.path(later).with_suffix(".damaged"))

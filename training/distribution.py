@@ -205,6 +205,17 @@ def make_strategy(name: str, cluster: Cluster, devices=None):
     return tf.distribute.get_strategy()
 
 
+def is_loss(error, cluster: Cluster) -> bool:
+    """Whether an error says that another process of the cluster is gone."""
+    if not cluster.workers:
+        return False
+    import tensorflow as tf
+
+    gone = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
+    aborted = isinstance(error, tf.errors.OpError) and "Collective ops is aborted" in str(error)
+    return isinstance(error, gone) or aborted
+
+
 def _tpu():
     import tensorflow as tf
 

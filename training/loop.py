@@ -1,5 +1,6 @@
 """The training loop: epochs and steps, checkpoints, evaluation, and what is to be seen of them."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -59,6 +60,7 @@ class Loop:
         self._seconds, self._started = 0.0, time.monotonic()
         self._pending = []
         self._saved, self._stopped = None, False
+        self.left_out = 0  # rows of this session's batches whose image is broken
 
     @property
     def total_steps(self) -> int:
@@ -80,10 +82,12 @@ class Loop:
             OSError: a checkpoint could not be written.
         """
         self._resume()
-        self._tell("begin", self.step, self.total_steps)
         self.engine.model.stop_training = self._stopped
-        self.callbacks.on_train_begin()
-        try:
+        with contextlib.ExitStack() as stack:
+            for monitor in self.monitors:
+                stack.callback(self._close, monitor)
+            self._tell("begin", self.step, self.total_steps)
+            self.callbacks.on_train_begin()
             while self.step < self.total_steps and not self.engine.model.stop_training:
                 self._epoch(self.step // self.data.steps_per_epoch)
             stopped = self.step < self.total_steps
@@ -93,10 +97,13 @@ class Loop:
             if self.metrics is None or stopped:
                 self._evaluate(max(0, self.step - 1) // self.data.steps_per_epoch, keras.callbacks.CallbackList())
             self._tell("end", self.step)
-        finally:
-            for monitor in self.monitors:
-                monitor.close()
         return self.metrics
+
+    @staticmethod
+    def _close(monitor):
+        # What a full disk does not take at the end either has been told of before.
+        with contextlib.suppress(OSError):
+            monitor.close()
 
     def _tell(self, event: str, *what):
         """Tells all monitors of an event."""
@@ -112,6 +119,8 @@ class Loop:
         found = self.checkpoints.load_latest()
         self.step = 0 if found is None else found[0]
         self.engine.agree(self.step)
+        if self.writes and found is not None:
+            self.checkpoints.set_aside(self.step)
         # A checkpoint at the end of the frozen epochs is that of the frozen trunk, whose optimizer is another.
         self.engine.set_phase(self._frozen(max(0, self.step - 1)))
         if found is not None:
@@ -127,12 +136,14 @@ class Loop:
         first = self.step % self.data.steps_per_epoch
         self.callbacks.on_epoch_begin(epoch)
         for batch in self.engine.distribute(self.data.training(epoch, first, self.recipe.size(epoch))):
-            if self.step == epoch * self.data.steps_per_epoch:
-                self._tell("images", self.step, self.engine.images(batch))
+            if self.monitors and self.step == epoch * self.data.steps_per_epoch:
+                self._show(batch)
             self._step(batch)
+            if self.engine.model.stop_training:
+                break  # in the middle of an epoch, as fit does
         self._settle(0)
         end = (epoch + 1) * self.data.steps_per_epoch
-        if self.step != end:
+        if self.step != end and not self.engine.model.stop_training:
             raise RuntimeError(f"expected epoch {epoch} to end at step {end}; Received: its data ended at {self.step}")
         logs = dict(self._last)
         last = self.step == self.total_steps
@@ -144,13 +155,19 @@ class Loop:
         # After the callbacks, which may have stopped the training or changed the weights; and before the trunk thaws.
         self._save()
 
+    def _show(self, batch):
+        images = self.engine.images(batch)
+        if images is not None:
+            self._tell("images", self.step, images)
+
     def _step(self, batch):
         rate = self.recipe.rate(self.step, self.data.steps_per_epoch)
         self.callbacks.on_train_batch_begin(self.step % self.data.steps_per_epoch)
         self._pending.append((self.step, rate, self.engine.train_step(batch, rate)))
         self.step += 1
         self._settle(self.engine.lag)
-        if self.step % self.recipe.checkpoint_every == 0 and self.step % self.data.steps_per_epoch:
+        within = self.step % self.data.steps_per_epoch and not self.engine.model.stop_training
+        if within and self.step % self.recipe.checkpoint_every == 0:
             self._save()
 
     def _settle(self, lag: int):
@@ -160,6 +177,7 @@ class Loop:
             self._look(step, rate, self.engine.fetch(sums))
 
     def _look(self, step: int, rate: float, sums: dict[str, float]):
+        self.left_out += round(self.recipe.batch_size - sums["weight"])
         weight = max(sums["weight"], 1.0)
         logs = {"loss": sums["loss"] / self.recipe.batch_size}
         logs |= {name: value / self.recipe.batch_size for name, value in sums.items() if name.startswith("loss_aux")}

@@ -27,7 +27,7 @@ class ParameterServerEngine(TensorFlowEngine):
     def __init__(self, recipe: Recipe, classes, strategy, *, workers: int, source=None):
         self.coordinator = tf.distribute.coordinator.ClusterCoordinator(strategy)
         # Enough steps in the queue that no worker waits for the coordinator to look at results.
-        self.lag = 4 * workers
+        self.lag, self._sample = 4 * workers, None
         super().__init__(recipe, classes, strategy, source=source)
         self._evaluated = network.build(recipe, classes, source)
         self._evaluate = tf.function(self._replica_evaluation, reduce_retracing=True)
@@ -35,14 +35,17 @@ class ParameterServerEngine(TensorFlowEngine):
 
     def distribute(self, dataset):
         """For each step of the rest of the epoch the workers' iterators, of which each worker uses its own."""
-        steps, self._sample = int(dataset.cardinality()), dataset.take(1)
+        steps = int(dataset.cardinality())
+        if self._sample is None:
+            self._sample = dataset.take(1)
         iterators = iter(self.coordinator.create_per_worker_dataset(dataset))
         for _ in range(steps):
             yield iterators
 
     def images(self, batch) -> np.ndarray:
-        """Images such as the workers see; theirs are not here."""
-        return next(iter(self._sample))[0].numpy()
+        """Images such as the workers see, for theirs are not here; once, for each time the order is drawn anew."""
+        sample, self._sample = self._sample, ()
+        return next((images.numpy() for images, *_ in sample), None)
 
     def train_step(self, batch, rate: float):
         """Gives a step to a worker; the sums of `network.loss_sums` over its batch, when it is done."""

@@ -66,29 +66,30 @@ def train(
     work_dir, cluster = pathlib.Path(work_dir), cluster or distribution.Cluster()
     # The order counts: the strategy before any operation, precision and determinism before any layer, and nothing is
     # written before the data, the network and the work directory are known to be what the recipe needs.
-    backend = find_backend(recipe, strategy, cluster, devices)
-    training = open_source(recipe.dataset, recipe.train_split, data_dir)
-    evaluation = open_source(recipe.dataset, recipe.eval_split, data_dir)
     broken = BrokenImages()
-    data = backend.data(training, evaluation, broken)
-    engine = backend.engine(training.classes, f"training/configs/{name}.py")
-    if cluster.is_chief:
-        claim(work_dir, recipe)
-    loop = Loop(
-        recipe,
-        engine,
-        data,
-        Checkpoints(work_dir / "checkpoints", recipe.keep),
-        monitors=watch(work_dir, backend) if cluster.is_chief else (),
-        callbacks=callbacks,
-        writes=cluster.is_chief,
-    )
     try:
+        backend = find_backend(recipe, strategy, cluster, devices)
+        training = open_source(recipe.dataset, recipe.train_split, data_dir)
+        evaluation = open_source(recipe.dataset, recipe.eval_split, data_dir)
+        data = backend.data(training, evaluation, broken)
+        engine = backend.engine(training.classes, f"training/configs/{name}.py")
+        if cluster.is_chief:
+            claim(work_dir, recipe)
+        loop = Loop(
+            recipe,
+            engine,
+            data,
+            Checkpoints(work_dir / "checkpoints", recipe.keep),
+            monitors=watch(work_dir, backend) if cluster.is_chief else (),
+            callbacks=callbacks,
+            writes=cluster.is_chief,
+        )
         metrics = loop.run()
         if predict is not None:
             probabilities = engine.predict(data.evaluation(), len(evaluation))  # on all workers, for each has a part
     except Exception as error:
-        if backend.lost(error):
+        # Already the first variables are sent from worker to worker.
+        if distribution.is_loss(error, cluster):
             raise ClusterLostError(
                 "expected every process of the cluster to stay; Received: the loss of one; the same command, given to "
                 "all of them again, goes on from the last checkpoint"
@@ -96,6 +97,9 @@ def train(
         raise
     if broken.names:
         logger.warning("%d images could not be decoded, and were left out.", len(broken.names))
+    elif loop.left_out:
+        # Only the workers know their names, and have written them.
+        logger.warning("Images that could not be decoded were left out %d times.", loop.left_out)
     if cluster.is_chief:
         if predict is not None:
             np.savez(predict, probabilities=probabilities, classes=training.classes)

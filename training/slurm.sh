@@ -20,7 +20,7 @@ shift
 : "${DATA_DIR:?expected DATA_DIR, the folder of the data}" "${WORK_DIR:?expected WORK_DIR, the folder of the run}"
 
 # Shortly before the time limit the job takes its place in the queue again; the run goes on from its last checkpoint.
-requeue() { scontrol requeue "$SLURM_JOB_ID"; exit 0; }
+requeue() { scontrol requeue "$SLURM_JOB_ID" && exit 0; exit 1; }
 trap requeue USR1
 
 # A port of its own, should another job have left a process behind. Below 32768, where systems choose ports themselves.
@@ -40,8 +40,15 @@ srun --ntasks-per-node=1 --distribution=block --kill-on-bad-exit=1 --cpu-bind=no
 wait $!
 status=$?
 
-# 75: a task has lost the others. Above 128: a task was killed. Both may pass; after ten times it is no accident. A task
-# that ended with 1 or 2 would do so again.
+# 75: a task has lost the others. Above 128: a task was killed. Both may pass; ten times without a new
+# checkpoint are no accident. A task that ended with 1 or 2 would do so again.
 if [[ -e "$FAILED" ]]; then exit 1; fi
-if ((status == 75 || status > 128)) && ((${SLURM_RESTART_COUNT:-0} < 10)); then requeue; fi
+if ((status == 75 || status > 128)); then
+    # Those since the newest checkpoint; what the time limit interrupts is not counted.
+    newest=$(ls "$WORK_DIR/checkpoints" 2>/dev/null | tail -n 1)
+    { read -r before count; } 2>/dev/null < "$WORK_DIR/lost-$SLURM_JOB_ID"
+    if [[ "$before" != "${newest:-none}" ]]; then count=0; fi
+    echo "${newest:-none} $((count + 1))" > "$WORK_DIR/lost-$SLURM_JOB_ID"
+    if ((count < 10)); then requeue; fi
+fi
 exit "$status"

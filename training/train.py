@@ -7,7 +7,6 @@ step), `curves.png`, `run.json` (the whole recipe and all versions), `checkpoint
 """
 
 import argparse
-import atexit
 import logging
 import os
 import pathlib
@@ -19,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # How a process ends that has lost the rest of its cluster: sysexits.h's "temporary failure, try again".
 LOST_CLUSTER = 75
+
+_scratch_folders = []  # which are deleted with the process
 
 
 def main(argv=None) -> int:
@@ -48,6 +49,8 @@ def main(argv=None) -> int:
         return 0
     except KeyboardInterrupt:
         print("train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        if in_cluster:
+            _leave(130)
         return 130
     except ClusterLostError as error:
         print(f"train: {error}", file=sys.stderr)
@@ -67,6 +70,8 @@ def main(argv=None) -> int:
 
 def _leave(code: int):
     """Ends the process now: TensorFlow's own threads wait for the other workers, and would hold it up."""
+    for folder in _scratch_folders:
+        folder.cleanup()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -136,9 +141,8 @@ def _settings(arguments) -> dict | None:
 
 
 def _scratch() -> pathlib.Path:
-    folder = tempfile.TemporaryDirectory(prefix="training-")
-    atexit.register(folder.cleanup)
-    return pathlib.Path(folder.name)
+    _scratch_folders.append(tempfile.TemporaryDirectory(prefix="training-", ignore_cleanup_errors=True))
+    return pathlib.Path(_scratch_folders[-1].name)
 
 
 if __name__ == "__main__":

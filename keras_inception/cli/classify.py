@@ -12,9 +12,8 @@ from huggingface_hub.utils import tqdm
 
 from keras_inception import checkpoints
 from keras_inception.classify import classify_files, find_images
+from keras_inception.cli.loading import load
 from keras_inception.contact_sheet import PHOTO, contact_sheet
-from keras_inception.hub.download import DownloadError
-from keras_inception.pretrained import GoogLeNet
 from keras_inception_cli import complain, in_one_line
 
 # A page with more photos than this is no picture any more.
@@ -33,7 +32,7 @@ def classify(args) -> int:
         complain(problem)
     if not paths:
         return 1
-    model = _load(args.weights, args.allow_unverified)
+    model = load(args.weights, args.allow_unverified)
     options = {"top": args.top, "batch_size": args.batch_size, "labels": _labels(model)}
     shown, done, failed = [], 0, len(problems)
     with (
@@ -62,15 +61,6 @@ def classify(args) -> int:
 def _progress(count):
     # disable=None: only on a terminal.
     return tqdm(total=count, unit=" photos", file=sys.stderr, disable=True if count <= FEW else None)
-
-
-def _load(weights, allow_unverified):
-    try:
-        return GoogLeNet(weights=weights, allow_unverified=allow_unverified)
-    except DownloadError as error:
-        tags = ", ".join(f"--weights {tag}" for tag in checkpoints.embedded())
-        hint = f"; what needs no download is {tags}" if tags else ""
-        raise DownloadError(f"{str(error).splitlines()[0]}{hint}") from error
 
 
 def _labels(model):

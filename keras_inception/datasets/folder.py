@@ -23,8 +23,8 @@ class FolderSource(IndexedSource):
         data_dir: holds a folder for each class, whose name is the class's. Or it holds `train`, and maybe one of
             `validation`, `val`, `test` beside it, and these hold the classes. Images may lie deeper; what is hidden
             does not count.
-        split: `"train"` or `"validation"`. Where no folders say so, every fifth image of a class, in the order of the
-            names, is for validation; the log names the classes that are too small for it.
+        split: `"train"`, `"validation"` or `"all"`. Where no folders say so, every fifth image of a class, in the order
+            of the names, is for validation; the log names the classes that are too small for it.
 
     Raises:
         ValueError: the folder is not like that.
@@ -33,8 +33,8 @@ class FolderSource(IndexedSource):
     def __init__(self, data_dir, split: str):
         if data_dir is None:
             raise ValueError("expected data_dir, the folder with a folder of images for each class; Received: None")
-        if split not in ("train", "validation"):
-            raise ValueError(f"expected the split train or validation of a folder; Received: split={split!r}")
+        if split not in ("train", "validation", "all"):
+            raise ValueError(f"expected the split train, validation or all of a folder; Received: split={split!r}")
         root = pathlib.Path(data_dir)
         if not root.is_dir():
             raise ValueError(f"expected a folder with a folder of images for each class; Received: {root}")
@@ -54,7 +54,8 @@ class FolderSource(IndexedSource):
                     f"expected the same classes in {train} and {held_out}; "
                     f"Received: {', '.join(sorted(different))} in one of them alone"
                 )
-            files = both[split]
+            files = {name: both["train"][name] + both["validation"][name] for name in both["train"]}
+            files = both.get(split, files)
         self.name, self.classes = f"{root} {split}", tuple(files)
         self.paths = [os.fsencode(path) for paths in files.values() for path in paths]
         self.ids = [os.fsencode(path.relative_to(root).as_posix()) for paths in files.values() for path in paths]
@@ -67,7 +68,9 @@ class FolderSource(IndexedSource):
 
     @staticmethod
     def _held_out(files, split):
-        """Of each class every fifth image, or all others."""
+        """Of each class every fifth image, or all others; or all of them."""
+        if split == "all":
+            return files
         small = [name for name, paths in files.items() if len(paths) < HELD_OUT]
         if small and split == "validation":
             logger.warning("No image is left to validate with of %s: fewer than %d.", ", ".join(small), HELD_OUT)

@@ -13,16 +13,16 @@ DCT = "INTEGER_ACCURATE"
 GRAPH_SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png".split())
 PALETTE = 3  # a PNG file's colour type
 EXIF, ORIENTATION = b"Exif\0\0", 0x0112
-HEAD = (
-    2**16
-)  # bytes at the beginning of a JPEG file in which its EXIF data begin: they are its first segment, or nearly
+# Bytes of a JPEG file in which its EXIF data begin, for they are its first segment or nearly, and how many are read.
+HEAD, EXIF_BYTES = 2**14, 2**11
 
 
 def decode_photo(encoded):
     """The pixels of a photo: upright, on white where it is transparent.
 
     JPEG, and PNG of 8 or 16 bits without a palette, are decoded by TensorFlow, to within a level of what PIL makes of
-    them, and everything else by PIL itself. Of these two, an orientation is looked for in the EXIF data of JPEG alone.
+    them, and everything else by PIL itself. Of these two, an orientation is looked for in the EXIF data of JPEG alone,
+    and not in XMP, where PIL looks too.
 
     Args:
         encoded: a scalar string tensor, the bytes of the file.
@@ -56,7 +56,9 @@ def jpeg_orientation(encoded):
     import tensorflow as tf
 
     parts = tf.raw_ops.StringSplitV2(input=[tf.strings.substr(encoded, 0, HEAD)], sep=EXIF, maxsplit=1).values
-    return tf.cond(tf.size(parts) > 1, lambda: _orientation(parts[1]), lambda: np.int64(1))
+    return tf.cond(
+        tf.size(parts) > 1, lambda: _orientation(tf.strings.substr(parts[1], 0, EXIF_BYTES)), lambda: np.int64(1)
+    )
 
 
 def _starts(encoded, signature):

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from launch import REPOSITORY, Run, checkpoint
+from launch import REPOSITORY, Run, checkpoint, photos, recipe_file, start
 
 from keras_inception.datasets import synthetic
 from training.array_pipeline import training_batches
@@ -49,6 +49,21 @@ def test_two_devices_without_tensorflow(tmp_path):
     correct = probabilities.argmax(1) == synthetic("validation").labels
     assert correct.mean() == pytest.approx([line for line in again.lines() if "val_loss" in line][-1]["val_accuracy"])
     assert (again.work_dir / "model" / "model.safetensors").stat().st_size > 20_000_000
+
+
+def test_photos_in_folders_and_a_trunk_that_thaws(tmp_path):
+    """What is not in memory comes through TensorFlow; the network grows, in bfloat16, from weights of another."""
+    fields = {"variant": "batch_norm", "aux_heads": False, "weights": "cifar10", "frozen_epochs": 1, "epochs": 3}
+    fields |= {"sizes": (24, 24, 32), "precision": "mixed_bfloat16", "deterministic": False, "checkpoint_every": 100}
+    config = recipe_file(tmp_path / "recipe.py", **fields)
+    data = photos(tmp_path / "photos")
+    killed = start(config, data, tmp_path / "run", environ={"KERAS_BACKEND": "jax"})
+    killed.kill_at(5)
+    assert checkpoint(killed)[0] == 4, "the end of the frozen epoch"
+    again = start(config, data, tmp_path / "run", environ={"KERAS_BACKEND": "jax"}).finish()
+    assert [line["step"] for line in again.steps()] == list(range(1, 13))
+    assert np.mean(again.losses()[-4:]) < np.mean(again.losses()[:4])
+    assert (again.work_dir / "model" / "model.safetensors").is_file()
 
 
 def test_weights_that_a_callback_changes_are_trained_on():

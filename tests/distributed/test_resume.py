@@ -99,14 +99,21 @@ def test_a_loss_that_is_no_number(tmp_path, data):
     assert all(np.isfinite(value).all() for value in good[1].values() if value.dtype.kind == "f")
 
 
-def test_a_full_disk(tmp_path, data):
+@pytest.mark.parametrize(
+    "step, limit, said",
+    [(1, 10_000_000, "could not write the checkpoint of step 3"), (5, 1000, "could not write the log")],
+    ids=["checkpoint", "log"],
+)
+def test_a_full_disk(tmp_path, data, step, limit, said):
     """The limit of a file's size makes the system refuse to write, as a full disk does."""
     config = recipe_file(tmp_path / "recipe.py", aux_heads=False)
     run = start(config, data, tmp_path / "run")
-    run.wait_for(1)
-    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (10_000_000, 10_000_000))
+    run.wait_for(step)
+    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
     assert run.wait() == 1
-    assert "could not write the checkpoint of step" in run.output().splitlines()[-1]
+    last = run.output().splitlines()[-1]
+    assert last.startswith("train: ") and said in last
+    assert ("there is no checkpoint yet" if step == 1 else "step-00000004.checkpoint") in last
     assert not list(run.work_dir.glob("checkpoints/*.part"))
 
 

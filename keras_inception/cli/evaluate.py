@@ -1,0 +1,69 @@
+"""`keras-inception evaluate`: what models get right of a data set."""
+
+import contextlib
+import pathlib
+
+import keras
+
+from keras_inception.cli.loading import load
+from keras_inception.datasets import open_source
+from keras_inception.evaluation.evaluate import evaluate as evaluate_models
+from keras_inception.evaluation.table import table_3
+
+
+def evaluate(args) -> int:
+    for path in (args.json, args.picture, args.resume):
+        folder = pathlib.Path(path or ".").absolute().parent
+        if not folder.is_dir():
+            raise ValueError(f"expected an existing folder for {path}; Received: {folder}")
+    source = find_source(args.data, args.split, args.data_dir)
+    with _all_gpus():
+        return evaluate_source(args, source)
+
+
+def evaluate_source(args, source, show=True) -> int:
+    """Evaluates the models that the arguments name, and shows and writes what was found if `show`."""
+    models = [load(weights, args.allow_unverified) for weights in args.weights]
+    options = {"limit": args.limit, "batch_size": args.batch_size, "resume": args.resume}
+    if args.table:
+        found = table_3(models, source, **options)
+    else:
+        found = evaluate_models(models, source, args.protocol, **options)
+    if show:
+        print(found)
+        if args.json:
+            found.save(args.json)
+        if args.picture:
+            (found.rows[-1] if args.table else found).save(png=args.picture)
+    return 0
+
+
+def find_source(data: str, split: str | None, data_dir):
+    """The images of a folder, or of a TFDS data set; without a word about the split, those that are to evaluate with.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    if pathlib.Path(data).is_dir():
+        if split is None:
+            held_out = any((pathlib.Path(data) / name).is_dir() for name in ("validation", "val", "test"))
+            split = "validation" if held_out and (pathlib.Path(data) / "train").is_dir() else "all"
+        return open_source("folder", split, data)
+    if split is not None:
+        return open_source(data, split, data_dir)
+    try:
+        return open_source(data, "validation", data_dir)
+    except ValueError as error:
+        if "expected a split of" not in str(error):
+            raise
+        return open_source(data, "test", data_dir)
+
+
+def _all_gpus():
+    """All GPUs take part, where TensorFlow sees several."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if len(tf.config.list_logical_devices("GPU")) > 1:
+            return tf.distribute.MirroredStrategy().scope()
+    return contextlib.nullcontext()

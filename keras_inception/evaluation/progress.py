@@ -1,0 +1,93 @@
+"""What is done of an evaluation, kept in a file, so that one that was killed goes on."""
+
+import hashlib
+import json
+import os
+import pathlib
+import time
+
+import numpy as np
+
+SAVE_EVERY = 30.0  # seconds
+
+
+class Progress:
+    """Counts that survive their process.
+
+    Args:
+        path: the file; None for none. Of several workers each has its own, whose name ends with its number.
+        tallies: empty `Tally` objects, which are filled with what was done.
+        identity: gives a text that tells one evaluation from another; asked for only where there is a file.
+        worker: index and count.
+        every: seconds from one writing to the next.
+
+    Raises:
+        ValueError: the file is of another evaluation, or of none.
+    """
+
+    def __init__(self, path, tallies, identity, *, worker=(0, 1), every: float = SAVE_EVERY):
+        self.tallies, self.done, self.every = tallies, 0, every
+        self.path = None if path is None else pathlib.Path(path)
+        if self.path is None:
+            return
+        if worker[1] > 1:
+            self.path = self.path.with_name(f"{self.path.name}.{worker[0]}")
+        self._identity = f"{identity()} worker {worker[0]} of {worker[1]}"
+        if self.path.exists():
+            self._load()
+        self._saved = time.monotonic()
+
+    def _load(self):
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                identity, done = str(file["identity"]), int(file["done"])
+                vectors = [file[f"tally{number}"] for number in range(len(self.tallies))]
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ValueError(f"expected the file of an evaluation; Received: {self.path} ({error})") from error
+        if identity != self._identity:
+            raise ValueError(
+                "expected the file of this evaluation (the same weights, images, crops and limit), or none; "
+                f"Received: {self.path}, of another"
+            )
+        self.done = done
+        self.tallies = [
+            type(tally).from_vector(vector, len(tally.top5))
+            for tally, vector in zip(self.tallies, vectors, strict=True)
+        ]
+
+    def advance(self, photos: int) -> None:
+        """Some more photos are in the tallies."""
+        self.done += photos
+        if self.path is not None and time.monotonic() - self._saved >= self.every:
+            self.save()
+
+    def save(self) -> None:
+        """Writes the file, whole or not at all."""
+        if self.path is None:
+            return
+        temporary = self.path.with_name(f"{self.path.name}.part")
+        vectors = {f"tally{number}": tally.to_vector() for number, tally in enumerate(self.tallies)}
+        with open(temporary, "wb") as file:
+            np.savez(file, identity=self._identity, done=self.done, **vectors)
+        os.replace(temporary, self.path)
+        self._saved = time.monotonic()
+
+
+def fingerprint(models, photos, *settings) -> str:
+    """A text that is another for other weights, other images or other settings.
+
+    Args:
+        models: their weights count.
+        photos: a `tf.data.Dataset` of (image, label, name), of which the first counts.
+        settings: whatever else does, with a `repr` of its own.
+    """
+    digest = hashlib.sha256()
+    for model in models:
+        for variable in model.weights:
+            digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    for image, label, name in photos.take(1):
+        digest.update(np.asarray(image.numpy()).tobytes() if image.shape.rank else image.numpy())
+        digest.update(json.dumps([int(label), name.numpy().decode(errors="replace")]).encode())
+    digest.update(int(photos.cardinality()).to_bytes(8, "big", signed=True))
+    digest.update(repr(settings).encode())
+    return digest.hexdigest()
