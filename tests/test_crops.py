@@ -16,9 +16,9 @@ PLACES = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
 
 
 def coordinates(height, width):
-    """A photo whose pixels tell where they are: red the row, green the column; values are no pixels."""
+    """A photo whose pixels tell where they are: red is half the row, green half the column."""
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    return np.stack([rows, columns, np.zeros_like(rows)], -1).astype("float32")
+    return np.stack([rows, columns, np.zeros_like(rows)], -1).astype("float32") / 2
 
 
 def photo(height, width, seed=0):
@@ -28,7 +28,7 @@ def photo(height, width, seed=0):
 
 def corners(crops):
     """Row and column of the top left pixel of each crop of `coordinates`."""
-    return [tuple(crop[0, 0, :2].round().astype(int).tolist()) for crop in crops]
+    return [tuple((2 * crop[0, 0, :2]).round().astype(int).tolist()) for crop in crops]
 
 
 def test_counts():
@@ -70,9 +70,10 @@ def test_the_table_of_144_by_hand(height, width, squares):
     assert found == expected
     for (top, left), whole in zip(squares, crops[[5, 11, 17]], strict=True):
         # 256 pixels in 224: the mean place of a resized square is its own.
-        assert whole[..., 0].mean() == pytest.approx(top + 127.5, abs=0.01)
-        assert whole[..., 1].mean() == pytest.approx(left + 127.5, abs=0.01)
-        assert whole[0, 0, 0] == pytest.approx(top, abs=0.6) and whole[-1, -1, 1] == pytest.approx(left + 255, abs=0.6)
+        rows, columns = 2 * whole[..., 0], 2 * whole[..., 1]
+        assert rows.mean() == pytest.approx(top + 127.5, abs=0.01)
+        assert columns.mean() == pytest.approx(left + 127.5, abs=0.01)
+        assert rows[0, 0] == pytest.approx(top, abs=0.6) and columns[-1, -1] == pytest.approx(left + 255, abs=0.6)
 
 
 def test_ten_crops_by_hand():
@@ -82,7 +83,7 @@ def test_ten_crops_by_hand():
     np.testing.assert_array_equal(crops[5:], crops[:5, :, ::-1])
 
 
-@pytest.mark.parametrize("height, width", [(300, 400), (400, 300), (50, 80), (20, 20), (224, 1000), (7, 3)])
+@pytest.mark.parametrize("height, width", [(300, 400), (400, 300), (50, 81), (20, 20), (224, 1000), (7, 3)])
 def test_144_crops_of_any_photo(height, width):
     """Landscape and portrait, and smaller than the crop: the short side is always the protocol's."""
     crops = cut_crops(photo(height, width), "144")
@@ -124,7 +125,7 @@ def test_the_crops_are_those_of_an_obvious_implementation(size, height, width):
     assert np.abs(crops - expected).max() <= 2.5 and np.abs(crops - expected).mean() < 0.5
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "box"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
 @pytest.mark.parametrize("resize", ["short_side", "warp", "central_fraction"])
 @pytest.mark.parametrize("height, width", [(90, 133), (101, 64), (40, 40), (30, 41)])
 def test_one_crop_is_that_of_the_preprocessing(resize, interpolation, height, width):

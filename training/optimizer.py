@@ -42,13 +42,13 @@ class CaffeSGD(keras.optimizers.SGD):
 
     def build(self, variables):
         if not self.built:
-            self._kernels = {id(variable) for variable in variables if variable.name == "kernel"}
+            self._is_kernel = [variable.name == "kernel" for variable in variables]
         super().build(variables)
 
     def update_step(self, gradient, variable, learning_rate):
         if self._rate is not None:
             learning_rate = ops.cast(self._rate, variable.dtype)
-        if id(variable) in self._kernels:
+        if self._is_kernel[self._get_variable_index(variable)]:
             gradient = ops.add(gradient, ops.multiply(variable, ops.cast(self.l2, variable.dtype)))
         else:
             learning_rate = ops.multiply(learning_rate, self.bias_multiplier)

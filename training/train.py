@@ -50,11 +50,11 @@ def main(argv=None) -> int:
     except KeyboardInterrupt:
         print("train: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         if in_cluster:
-            _leave(130)
+            leave(130)
         return 130
     except ClusterLostError as error:
         print(f"train: {error}", file=sys.stderr)
-        _leave(LOST_CLUSTER)
+        leave(LOST_CLUSTER)
     except Exception as error:
         sentence = None if arguments.debug else one_sentence(error)
         if sentence is not None:
@@ -64,11 +64,11 @@ def main(argv=None) -> int:
         else:
             raise
         if in_cluster:
-            _leave(1)  # so that the others notice
+            leave(1)  # so that the others notice
         return 1
 
 
-def _leave(code: int):
+def leave(code: int):
     """Ends the process now: TensorFlow's own threads wait for the other workers, and would hold it up."""
     for folder in _scratch_folders:
         folder.cleanup()
@@ -93,11 +93,17 @@ def _parser():
     )
     parser.add_argument("--preview", type=pathlib.Path, metavar="OUT.png", help="only draw what the network will see")
     parser.add_argument("--debug", action="store_true", help="show errors with their traceback")
+    cluster_arguments(parser, ["auto", "one", "mirrored", "multi_worker", "parameter_server", "tpu"])
+    return parser
+
+
+def cluster_arguments(parser, strategies) -> None:
+    """Adds what says which process of which cluster this is; `find_cluster` reads it."""
     cluster = parser.add_argument_group("several devices or machines (training/README.md)")
     cluster.add_argument(
         "--strategy",
         default="auto",
-        choices=["auto", "one", "mirrored", "multi_worker", "parameter_server", "tpu"],
+        choices=strategies,
         help="default: by what TF_CONFIG, SLURM or the arguments below say, and by the devices that are there",
     )
     cluster.add_argument("--workers", metavar="HOST:PORT,...", help="all workers, the first of them the chief")
@@ -106,7 +112,6 @@ def _parser():
     cluster.add_argument("--task-type", choices=["worker", "ps", "chief"], help="what this process is")
     cluster.add_argument("--task-index", type=int, help="which of them, from 0")
     cluster.add_argument("--port", type=int, default=12345, help="the first port of each node under SLURM")
-    return parser
 
 
 def _settings(arguments) -> dict | None:

@@ -17,7 +17,7 @@ PLACES = {
 }
 WINDOWS = (*PLACES, "whole")
 SQUARES = {1: (0.5,), 3: (0.0, 0.5, 1.0)}  # what share of the room along the longer side lies before each
-KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos": "lanczos3", "box": "box"}
+KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos": "lanczos3"}  # PIL's, in TensorFlow's words
 # The input size that the sides of a protocol are for.
 BASE = 224
 # A photo that is longer than this many short sides is an accident, which would grow to gigabytes.
@@ -198,6 +198,7 @@ def _scaled(pixels, sides, kernel):
     import tensorflow as tf
 
     scale = tf.cast(sides / tf.shape(pixels)[:2], tf.float32)
-    return tf.raw_ops.ScaleAndTranslate(
+    resized = tf.raw_ops.ScaleAndTranslate(
         images=pixels[tf.newaxis], size=sides, scale=scale, translation=(0.0, 0.0), kernel_type=kernel, antialias=True
-    )[0]
+    )
+    return tf.clip_by_value(resized[0], 0.0, 255.0)  # all but the bilinear go beyond

@@ -23,7 +23,7 @@ class Ensemble:
         self.models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not self.models:
             raise ValueError("expected at least one model; Received: none")
-        shapes = {(tuple(model.input_shape), _outputs(model.output).shape[-1]) for model in self.models}
+        shapes = {(tuple(_inputs(model).shape), _outputs(_symbolic(model)).shape[-1]) for model in self.models}
         if len(shapes) > 1:
             raise ValueError(
                 "expected models of one input size and one number of classes; Received: "
@@ -131,6 +131,17 @@ class Ensemble:
         return total.numpy()
 
 
+def _inputs(model):
+    if len(getattr(model, "inputs", None) or ()) != 1:
+        raise ValueError(f"expected Keras models with one input of a known shape; Received: {model!r}")
+    return model.inputs[0]
+
+
+def _symbolic(model):
+    """The symbolic output, or a dict of them; a Sequential model that was not called has a list alone."""
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+
+
 def _outputs(outputs):
     """The main classifier's of a model with one output or several by name."""
     if isinstance(outputs, dict):
@@ -141,7 +152,7 @@ def _outputs(outputs):
 
 
 def _is_logits(model) -> bool:
-    layer = model.get_layer("predictions") if isinstance(model.output, dict) else model.layers[-1]
+    layer = model.get_layer("predictions") if isinstance(_symbolic(model), dict) else model.layers[-1]
     activation = getattr(layer, "activation", None)
     if isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax:
         return False

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-SAVE_EVERY = 30.0  # seconds
+SAVE_EVERY = 30.0  # seconds from one writing to the next
 
 
 class Progress:
@@ -19,14 +19,13 @@ class Progress:
         tallies: empty `Tally` objects, which are filled with what was done.
         identity: gives a text that tells one evaluation from another; asked for only where there is a file.
         worker: index and count.
-        every: seconds from one writing to the next.
 
     Raises:
         ValueError: the file is of another evaluation, or of none.
     """
 
-    def __init__(self, path, tallies, identity, *, worker=(0, 1), every: float = SAVE_EVERY):
-        self.tallies, self.done, self.every = tallies, 0, every
+    def __init__(self, path, tallies, identity, *, worker=(0, 1)):
+        self.tallies, self.done = tallies, 0
         self.path = None if path is None else pathlib.Path(path)
         if self.path is None:
             return
@@ -58,7 +57,7 @@ class Progress:
     def advance(self, photos: int) -> None:
         """Some more photos are in the tallies."""
         self.done += photos
-        if self.path is not None and time.monotonic() - self._saved >= self.every:
+        if self.path is not None and time.monotonic() - self._saved >= SAVE_EVERY:
             self.save()
 
     def save(self) -> None:

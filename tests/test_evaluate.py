@@ -1,0 +1,350 @@
+"""Evaluations against a slow, obvious implementation; ensembles, streams, and what is killed goes on."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import keras_inception
+from keras_inception.datasets import ArraySource, FolderSource, synthetic
+from keras_inception.evaluation import PROTOCOLS, Protocol, cut_crops
+from keras_inception.evaluation.table import table_3
+
+RNG = np.random.default_rng(0)
+SHAPES = [(40, 56), (56, 40), (33, 33), (20, 70), (32, 48), (64, 32), (90, 95)]
+PHOTOS = [
+    np.asarray(Image.fromarray(RNG.integers(0, 256, (6, 6, 3), np.uint8)).resize((w, h), Image.Resampling.BICUBIC))
+    for h, w in SHAPES
+]
+LABELS = [0, 1, 2, 3, 0, 1, 2]
+CLASSES = 7
+
+
+def small_model(seed=0, *, activation="softmax", classes=CLASSES, size=32, name="small"):
+    """Far from linear in its pixels, so that averages before and after it differ."""
+    keras.utils.set_random_seed(seed)
+    layers = [
+        keras.layers.Rescaling(1 / 64, offset=-2),
+        keras.layers.Conv2D(8, 5, strides=3, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(classes, activation=activation, kernel_initializer=keras.initializers.RandomNormal(0.3)),
+    ]
+    return keras.Sequential([keras.Input((size, size, 3)), *layers], name=name)
+
+
+def obviously(models, protocol, photos=PHOTOS, preprocessing=None):
+    """One photo at a time, one crop at a time, one model at a time."""
+    found = []
+    for photo in photos:
+        crops = cut_crops(photo, protocol, preprocessing or keras_inception.Preprocessing(32))
+        found.append(np.mean([model(crop[np.newaxis]).numpy()[0] for model in models for crop in crops], axis=0))
+    return np.array(found)
+
+
+def pairs():
+    signature = (tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int64))
+    return tf.data.Dataset.from_generator(lambda: zip(PHOTOS, LABELS, strict=True), output_signature=signature)
+
+
+def probabilities(evaluation):
+    """What an evaluation says of the probabilities: means of confidence are all that it keeps."""
+    return evaluation.tally.bins
+
+
+@pytest.mark.parametrize("batch_size", [2, 64, 1000])
+@pytest.mark.parametrize("protocol", ["1", "10", "144", "warp", "central_fraction"])
+def test_it_is_what_an_obvious_implementation_gives(protocol, batch_size):
+    models = [small_model(0), small_model(1)]
+    expected = obviously(models, protocol)
+    evaluation = keras_inception.evaluate(models, pairs(), protocol, batch_size=batch_size, progress=False)
+    assert evaluation.images == 7
+    found = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(found, (LABELS, expected.argmax(1)), 1)
+    np.testing.assert_array_equal(evaluation.confusion, found)
+    # The sum of all confidences, which no difference in any crop would leave as it is.
+    assert evaluation.tally.bins[:, 1].sum() == pytest.approx(expected.max(1).sum(), abs=1e-4)
+    ranks = (-expected).argsort(1)[:, :5]
+    assert evaluation.top5_accuracy == np.mean([label in row for label, row in zip(LABELS, ranks, strict=True)])
+
+
+def test_an_ensemble_of_one_is_the_model():
+    model = small_model()
+    alone, ensemble = (keras_inception.evaluate(each, pairs(), "10", progress=False) for each in (model, [model]))
+    np.testing.assert_array_equal(alone.tally.to_vector(), ensemble.tally.to_vector())
+    twice = keras_inception.evaluate([model, model], pairs(), "10", progress=False)
+    np.testing.assert_allclose(twice.tally.to_vector(), alone.tally.to_vector(), atol=1e-6)
+
+
+def test_crops_and_models_commute():
+    """The mean over models of means over crops is the mean over crops of means over models; and of any order."""
+    models = [small_model(seed, name=f"small{seed}") for seed in range(3)]
+    pixels = keras.Input((32, 32, 3))
+    joined = keras.Model(pixels, keras.layers.Average()([model(pixels) for model in models]))
+    one = keras_inception.evaluate(models, pairs(), "144", progress=False)
+    other = keras_inception.evaluate(joined, pairs(), "144", from_logits=False, progress=False)
+    turned = keras_inception.evaluate(models[::-1], pairs(), "144", progress=False)
+    for found in (other, turned):
+        np.testing.assert_array_equal(found.confusion, one.confusion)
+        np.testing.assert_allclose(found.tally.to_vector(), one.tally.to_vector(), atol=1e-5)
+
+
+def test_logits_are_given_their_softmax():
+    model, logits = small_model(), small_model(activation=None)
+    logits.set_weights(model.get_weights())
+    one, other = (keras_inception.evaluate(each, pairs(), "10", progress=False) for each in (model, logits))
+    np.testing.assert_allclose(other.tally.to_vector(), one.tally.to_vector(), atol=1e-5)
+    custom = keras.Model(model.inputs, keras.layers.Lambda(lambda x: x)(model.outputs[0]))
+    with pytest.raises(ValueError, match="expected from_logits=True or False, for the last layer does not say it"):
+        keras_inception.evaluate(custom, pairs(), progress=False)
+
+
+def encoded_pairs():
+    data = [tf.io.encode_png(photo).numpy() for photo in PHOTOS]
+    return tf.data.Dataset.from_tensor_slices({"image": data, "label": LABELS, "more": LABELS})
+
+
+def files(tmp_path):
+    for number, (photo, label) in enumerate(zip(PHOTOS, LABELS, strict=True)):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(photo).save(tmp_path / str(label) / f"{number}.png")
+    return FolderSource(tmp_path, "all")
+
+
+@pytest.mark.parametrize("kind", ["encoded", "iterable", "folder"])
+def test_data_sets_of_every_kind(tmp_path, kind):
+    model = small_model()
+    dataset = {
+        "encoded": encoded_pairs,
+        "iterable": lambda: [(Image.fromarray(photo), label) for photo, label in zip(PHOTOS, LABELS, strict=True)],
+        "folder": lambda: files(tmp_path),
+    }[kind]()
+    expected = keras_inception.evaluate(model, pairs(), "10", progress=False)
+    found = keras_inception.evaluate(model, dataset, "10", progress=False)
+    np.testing.assert_allclose(found.tally.to_vector(), expected.tally.to_vector(), atol=1e-6)
+
+
+def test_arrays_sources_and_batches_are_the_same():
+    source, model = synthetic("validation", examples=21), small_model(classes=10)
+    images, labels = source.images, source.labels
+    whole = tf.data.Dataset.from_tensor_slices((images, labels))
+    kinds = [(images, labels), (images.astype("float32"), labels), whole, whole.batch(8)]
+    kinds.append(ArraySource(images, labels))
+    vectors = [keras_inception.evaluate(model, kind, progress=False).tally.to_vector() for kind in kinds]
+    for vector in vectors[1:]:
+        np.testing.assert_allclose(vector, vectors[0], atol=1e-6)
+    assert vectors[0][:100].sum() == 21, "no multiple of the batch"
+
+
+def test_our_own_network_as_keras_evaluates_it():
+    model, source = keras_inception.GoogLeNet(weights="cifar10"), synthetic("validation", examples=30)
+    evaluation = keras_inception.evaluate(model, (source.images, source.labels), batch_size=8, progress=False)
+    model.compile(
+        metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(5)], loss="sparse_categorical_crossentropy"
+    )
+    _, accuracy, top5 = model.evaluate(source.images.astype("float32"), source.labels, verbose=0)
+    assert (evaluation.top1_accuracy, evaluation.top5_accuracy) == pytest.approx((accuracy, top5))
+    assert evaluation.classes[3] == "cat"
+
+
+def test_auxiliary_heads_do_not_count():
+    source = synthetic("validation", examples=6)
+    model = keras_inception.GoogLeNet(weights=None, stem="small", classes=10, input_shape=(32, 32, 3), aux_heads=True)
+    plain = keras_inception.remove_aux_heads(model)
+    one, other = (
+        keras_inception.evaluate(each, (source.images, source.labels), progress=False) for each in (model, plain)
+    )
+    np.testing.assert_allclose(one.tally.to_vector(), other.tally.to_vector(), atol=1e-6)
+
+
+def test_limit():
+    assert (
+        keras_inception.evaluate(small_model(), pairs(), limit=3, progress=False).confusion.sum(1)[:3].tolist()
+        == [1] * 3
+    )
+
+
+def test_classes_are_found_by_their_names(tmp_path):
+    """A folder of some of CIFAR-10's classes, in an order of its own."""
+    source = synthetic("validation", examples=40)
+    for name, number in (("truck", 9), ("airplane", 0), ("deer", 4)):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            Image.fromarray(source.images[number + index]).save(tmp_path / name / f"{index}.png")
+    model = keras_inception.GoogLeNet(weights="cifar10")
+    evaluation = keras_inception.evaluate(model, FolderSource(tmp_path, "all"), progress=False)
+    counts = dict(zip(evaluation.classes, evaluation.confusion.sum(1).tolist(), strict=True))
+    assert {name: count for name, count in counts.items() if count} == {"airplane": 3, "deer": 3, "truck": 3}
+    (tmp_path / "tram").mkdir()
+    Image.fromarray(source.images[0]).save(tmp_path / "tram" / "0.png")
+    with pytest.raises(ValueError, match="expected classes that the model has, each of them once; Received: tram"):
+        keras_inception.evaluate(model, FolderSource(tmp_path, "all"), progress=False)
+
+
+@pytest.mark.parametrize(
+    "models, data, options, message",
+    [
+        ([], None, {}, "at least one model"),
+        ([small_model(), small_model(size=48)], None, {}, "one input size and one number of classes"),
+        ([small_model(), small_model(classes=8)], None, {}, "one input size and one number of classes"),
+        (small_model(), None, {"protocol": "12"}, "expected a protocol, one of 1, 10, 144"),
+        (small_model(), None, {"batch_size": 0}, "batch_size that is a multiple of 1"),
+        (small_model(), None, {"protocol": "10", "batch_size": 1}, "multiple of 2, for 2 views"),
+        (small_model(), 3, {}, "a data set of \\(image, label\\); Received: int"),
+        (small_model(), tf.data.Dataset.range(3), {}, "a data set of \\(image, label\\)"),
+        (small_model(), (np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 9])), {}, r"labels in \[0, 7\); Received: 9"),
+        (small_model(), None, {"preprocessing": keras_inception.Preprocessing(48)}, "the models' input size"),
+        (small_model(), None, {"classes": ("a", "b")}, "as many classes as the model has, 7"),
+    ],
+)
+def test_mistakes(models, data, options, message):
+    with pytest.raises(ValueError, match=message):
+        keras_inception.evaluate(models, pairs() if data is None else data, progress=False, **options)
+
+
+def test_a_broken_image_is_named(tmp_path):
+    source = files(tmp_path)
+    (tmp_path / "2" / "6.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="expected images that can be decoded; Received: 2/6.png"):
+        keras_inception.evaluate(small_model(), source, "144", progress=False)
+
+
+def test_memory_does_not_grow_with_the_crops_or_the_photos():
+    """The crops of one batch and of a few photos are there, not those of the data set."""
+    import tracemalloc
+
+    source, model = synthetic("validation", examples=600), small_model(classes=10)
+    keras_inception.evaluate(model, (source.images[:9], source.labels[:9]), "144", progress=False)
+    peaks = []
+    for count in (60, 600):
+        tracemalloc.start()
+        keras_inception.evaluate(model, (source.images[:count], source.labels[:count]), "144", progress=False)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # All crops of 540 photos more would be 956 MB; their pixels themselves are 1.7 MB.
+    assert peaks[1] - peaks[0] < 8e6
+
+
+KILLED = """
+import sys
+import numpy as np
+import keras_inception.evaluation.progress as progress
+progress.SAVE_EVERY = 0.0
+sys.path.insert(0, sys.argv[1])
+import keras_inception
+from test_evaluate import small_model
+from keras_inception.datasets import synthetic
+source = synthetic("validation", examples=400)
+print("begun", flush=True)
+found = keras_inception.evaluate(small_model(classes=10), (source.images, source.labels), "144", resume=sys.argv[2])
+found.save(sys.argv[3])
+"""
+
+
+def test_a_killed_evaluation_goes_on(tmp_path):
+    state = tmp_path / "state.npz"
+
+    def start(name):
+        arguments = [str(pathlib.Path(__file__).parent), str(state), str(tmp_path / name)]
+        return subprocess.Popen([sys.executable, "-c", KILLED, *arguments], stderr=subprocess.PIPE, text=True)
+
+    def done():
+        try:
+            with np.load(state) as file:
+                return int(file["done"])
+        except (OSError, ValueError, KeyError):
+            return 0
+
+    process = start("killed.json")
+    deadline = time.monotonic() + 120
+    while done() < 50:
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL and not (tmp_path / "killed.json").exists()
+    at = done()
+    assert 50 <= at < 400
+    again = start("again.json")
+    assert again.wait(200) == 0, again.communicate()
+    source = synthetic("validation", examples=400)
+    model = small_model(classes=10)
+    whole = keras_inception.evaluate(model, (source.images, source.labels), "144", progress=False)
+    found = json.loads((tmp_path / "again.json").read_text())
+    assert found["images"] == 400 and found["confusion"] == whole.confusion.tolist()
+    assert found["expected_calibration_error"] == pytest.approx(whole.calibration_error, rel=1e-9)
+    # The file says that all is done: no photo is looked at again.
+    assert done() == 400
+
+
+def test_the_file_of_another_evaluation(tmp_path):
+    state = tmp_path / "state.npz"
+    keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
+    same = keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
+    assert same.images == 7, "and not fourteen"
+    for changed in ({"protocol": "1"}, {"models": small_model(5)}, {"limit": 3}):
+        options = {"models": small_model(), "protocol": "10", **changed}
+        with pytest.raises(ValueError, match="expected the file of this evaluation .*; Received: .*of another"):
+            keras_inception.evaluate(options.pop("models"), pairs(), resume=state, progress=False, **options)
+    state.write_bytes(b"no file of ours")
+    with pytest.raises(ValueError, match="expected the file of an evaluation; Received: "):
+        keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
+
+
+def test_the_report(tmp_path):
+    evaluation = keras_inception.evaluate([small_model(), small_model(1, name="other")], pairs(), "10", progress=False)
+    evaluation.save(tmp_path / "out.json", tmp_path / "out.png")
+    data = json.loads((tmp_path / "out.json").read_text())
+    assert data["protocol"]["name"] == "10" and data["protocol"]["crops"] == 10 and data["models"] == ["small", "other"]
+    assert data["top1_accuracy"] == evaluation.top1_accuracy and data["confusion"] == evaluation.confusion.tolist()
+    assert [entry["images"] for entry in data["classes"]] == [2, 2, 2, 1, 0, 0, 0]
+    assert data["classes"][4]["top1_accuracy"] is None
+    weighted = sum(
+        entry["images"] * abs(entry["confidence"] - entry["accuracy"])
+        for entry in data["calibration"]
+        if entry["images"]
+    )
+    assert weighted / 7 == pytest.approx(data["expected_calibration_error"])
+    text = str(evaluation)
+    assert "7 images, 2 models, 10 crops (10)" in text and f"{evaluation.top1_accuracy:.2%}" in text
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size[0] > 1000 and len(picture.convert("RGB").getcolors(2**24)) > 20
+
+
+def test_table_3():
+    """Each row is the evaluation that it says; the one model is the best under the first protocol."""
+    models = [small_model(seed) for seed in range(3)]
+    table = table_3(models, pairs(), progress=False)
+    shape = [(len(row.models), row.protocol.name) for row in table.rows]
+    assert shape == [(1, "1"), (1, "10"), (1, "144"), (3, "1"), (3, "10"), (3, "144")]
+    assert [row["cost"] for row in table.columns()] == [1, 10, 144, 3, 30, 432]
+    accuracies = [keras_inception.evaluate(model, pairs(), progress=False).top1_accuracy for model in models]
+    assert [single.top1_accuracy for single in table.singles] == accuracies
+    best = models[int(np.argmax(accuracies))]
+    for row in table.rows:
+        alone = keras_inception.evaluate(
+            best if len(row.models) == 1 else models, pairs(), row.protocol, progress=False
+        )
+        np.testing.assert_allclose(row.tally.to_vector(), alone.tally.to_vector(), atol=1e-6)
+    lines = str(table).splitlines()
+    assert len(lines) == 8 and lines[2].count("base") == 2 and lines[0].startswith("| models | crops | cost |")
+    change = table.columns()[3]["top1_change"]
+    assert f"| 3 | 1 | 3 | {1 - table.rows[3].top1_accuracy:.2%} | {change:+.2%} |" in lines[5]
+
+
+def test_table_3_of_one_model():
+    assert len(table_3([small_model()], pairs(), ("1", "10"), progress=False).rows) == 2
+
+
+def test_a_protocol_of_ones_own():
+    mine = Protocol("whole", (256, 288), squares=3, windows=("whole",))
+    expected = obviously([small_model()], mine)
+    evaluation = keras_inception.evaluate(small_model(), pairs(), mine, progress=False)
+    assert evaluation.tally.bins[:, 1].sum() == pytest.approx(expected.max(1).sum(), abs=1e-4)
+    assert mine.crops == 6 and PROTOCOLS["144"].crops == 144
