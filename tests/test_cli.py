@@ -43,7 +43,7 @@ load_once = functools.cache(keras_inception.GoogLeNet)
 def photos(tmp_path, monkeypatch):
     """Two photos and a broken one, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("keras_inception.cli.classify.GoogLeNet", load_once)
+    monkeypatch.setattr("keras_inception.cli.loading.GoogLeNet", load_once)
     monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     (tmp_path / "album").mkdir()
@@ -230,6 +230,77 @@ def test_ctrl_c(photos, weights, capsys, monkeypatch):
 
 
 # The other commands
+
+
+# evaluate
+
+
+@pytest.fixture
+def classes(photos):
+    """Three of CIFAR-10's classes as folders of one or two photos; and a TFDS folder without anything."""
+    rng = np.random.default_rng(1)
+    for name in ("ship/1.png", "ship/2.jpg", "cat/1.png", "deer/1.png"):
+        path = photos / "animals" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
+    return photos
+
+
+def test_evaluate(classes, weights, capsys):
+    arguments = ("evaluate", "--weights", weights, "--data", "animals", "--json", "out.json", "--picture", "out.png")
+    code, out, _ = run(capsys, *arguments, "--protocol", "10")
+    assert code == 0 and "4 images, 1 model, 10 crops (10)" in out
+    found = json.loads((classes / "out.json").read_text())
+    assert found["images"] == 4 and [entry["images"] for entry in found["classes"]] == [0, 0, 0, 1, 1, 0, 0, 0, 2, 0]
+    with Image.open("out.png") as picture:
+        assert picture.size[0] > 1000
+    model = load_once(weights=weights, allow_unverified=False)
+    source = keras_inception.datasets.open_source("folder", "all", "animals")
+    expected = keras_inception.evaluate(model, source, "10", progress=False)
+    assert found["confusion"] == expected.confusion.tolist()
+
+
+def test_evaluate_an_ensemble_as_a_table(classes, weights, capsys):
+    both = ("--weights", weights, "--weights", "cifar10")
+    code, out, _ = run(capsys, "evaluate", *both, "--data", "animals", "--table", "--limit", 2, "--json", "out.json")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()]
+    assert code == 0 and [row[:3] for row in rows[2:]] == [
+        ["1", "1", "1"],
+        ["1", "10", "10"],
+        ["1", "144", "144"],
+        ["2", "1", "2"],
+        ["2", "10", "20"],
+        ["2", "144", "288"],
+    ]
+    found = json.loads((classes / "out.json").read_text())
+    assert [entry["images"] for entry in found["evaluations"]] == [2] * 6 and len(found["singles"]) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--data", "no_such_data"], "expected no_such_data as TFDS prepares it"),
+        (["--data", "animals", "--json", "nowhere/out.json"], "expected an existing folder for nowhere/out.json"),
+        (["--data", "animals", "--split", "third"], "expected the split train, validation or all of a folder"),
+        (["--data", "animals", "--batch-size", "1", "--protocol", "10"], "batch_size that is a multiple of 2"),
+    ],
+)
+def test_evaluate_errors(classes, weights, capsys, arguments, said):
+    code, out, err = run(capsys, "evaluate", "--weights", weights, *arguments)
+    assert (code, out) == (1, "") and said in err and len(err.splitlines()) == 1
+
+
+def test_evaluate_takes_what_is_held_out(classes, weights, capsys):
+    os.makedirs("split")
+    os.rename("animals", "split/train")
+    for name in ("ship", "cat", "deer"):
+        os.makedirs(f"split/val/{name}")
+        Image.new("RGB", (32, 32)).save(f"split/val/{name}/1.png")
+    code, out, _ = run(capsys, "evaluate", "--weights", weights, "--data", "split")
+    assert code == 0 and "3 images" in out
+
+
+# list, info, fetch, convert
 
 
 @pytest.fixture

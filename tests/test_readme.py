@@ -37,6 +37,9 @@ def workplace(tmp_path):
             Image.fromarray(rng.integers(0, 256, (40, 60, 3), "uint8")).save(
                 tmp_path / "flowers" / label / f"{index}.jpg"
             )
+    for label in ("truck", "ship"):
+        (tmp_path / "vehicles" / label).mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (40, 60, 3), "uint8")).save(tmp_path / "vehicles" / label / "1.jpg")
     return tmp_path
 
 

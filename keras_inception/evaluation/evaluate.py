@@ -5,7 +5,6 @@ import dataclasses
 import sys
 
 import numpy as np
-from huggingface_hub.utils import tqdm
 
 from keras_inception.datasets import Source
 from keras_inception.datasets.photos import decode_photo
@@ -120,7 +119,7 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
     left = photos.shard(worker[1], worker[0]).skip(progress.done)
     try:
         with _bar(photos, worker, progress.done, options.progress) as bar:
-            for found, labels in _photos(ensemble, left, protocol, preprocessing, options.batch_size):
+            for found, labels in averaged_photos(ensemble, left, protocol, preprocessing, options.batch_size):
                 labels = _outputs(labels, columns)
                 for tally, members in zip(progress.tallies, groups, strict=True):
                     tally.add(found[:, members].mean(1), labels)
@@ -155,6 +154,8 @@ def _preprocessing(preprocessing, ensemble):
 
 def _bar(photos, worker, done, shown):
     """The progress bar of the first worker, over its share of the photos."""
+    from huggingface_hub.utils import tqdm
+
     count = int(photos.cardinality())  # negative where nobody knows
     total = -(-(count - worker[0]) // worker[1]) if count >= 0 else None
     # disable=None: only on a terminal.
@@ -162,8 +163,21 @@ def _bar(photos, worker, done, shown):
     return tqdm(total=total, initial=done, unit=" photos", file=sys.stderr, disable=disable)
 
 
-def _photos(ensemble, photos, protocol: Protocol, preprocessing, batch_size):
-    """Of some photos at a time: probabilities, averaged over crops, float64 (n, models, classes), and labels (n,)."""
+def averaged_photos(ensemble, photos, protocol: Protocol, preprocessing, batch_size):
+    """The probabilities of all photos, averaged over their crops, in order and as they are ready.
+
+    Args:
+        ensemble: the models.
+        photos: as `examples` gives them.
+        protocol, preprocessing: the crops.
+        batch_size: crops that the models see at once, over all replicas.
+
+    Yields:
+        Of some photos at a time: float64 (n, models, classes), and their labels (n,).
+
+    Raises:
+        ValueError: the replicas cannot share a batch.
+    """
     views = 1 + protocol.mirrored
     rows = batch_size // views
     if batch_size < 1 or rows < 1 or rows % ensemble.replicas:

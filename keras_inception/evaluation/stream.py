@@ -1,5 +1,6 @@
 """From a data set to crops in batches, as they are wanted: no more than a few photos are in memory."""
 
+import io
 import os
 
 import numpy as np
@@ -16,7 +17,8 @@ def examples(dataset):
     Args:
         dataset: a `keras_inception.datasets.Source`; a `tf.data.Dataset` of tuples or of dicts with `image` and
             `label`, one by one or in batches; a tuple of arrays (images, labels); or an iterable of such tuples, whose
-            images are whatever `open_image` takes. An image is RGB in 0..255, (h, w, 3), or the bytes of a file.
+            images are whatever `open_image` takes, or bytes. An image is RGB in 0..255, (h, w, 3), or the bytes of a
+            file.
 
     Raises:
         ValueError: it is none of these.
@@ -57,6 +59,7 @@ def _from_iterable(pairs):
 
     def opened():
         for image, label in pairs:
+            image = io.BytesIO(image) if isinstance(image, bytes) else image
             yield np.asarray(open_image(image)), int(label)
 
     signature = (tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.int64))

@@ -7,6 +7,7 @@
     python -m training.benchmark training      a training step against torchvision's GoogLeNet on torch; two workers
     against one; memory over a run
     python -m training.benchmark input --photos FOLDER     our input pipeline against torchvision's on PIL
+    python -m training.benchmark evaluation --photos FOLDER     the 144-crop protocol against the bare network
 
 Machines are shared and noisy: the contestants take turns, round by round, and the medians and their ratio are what
 counts. `--output` writes them as JSON, for `training/results/`.

@@ -7,7 +7,7 @@ import pathlib
 import platform
 
 from training import benchmark
-from training.benchmark import inference, input, training
+from training.benchmark import evaluation, inference, input, training
 
 
 def environment(threads) -> dict:
@@ -38,6 +38,7 @@ MEASUREMENTS = {
     "import": inference.importing,
     "training": training.training,
     "input": input.input_pipeline,
+    "evaluation": evaluation.evaluation,
 }
 
 
@@ -49,13 +50,13 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a contestant's turn in one round")
-    parser.add_argument("--photos", type=pathlib.Path, help="a folder of JPEG files, which `input` needs")
+    parser.add_argument("--photos", type=pathlib.Path, help="a folder of JPEG files, for `input` and `evaluation`")
     parser.add_argument("--output", type=pathlib.Path, help="write the numbers as JSON here")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    options = {"photos": arguments.photos} if arguments.measurement == "input" else {}
+    options = {"photos": arguments.photos} if arguments.measurement in ("input", "evaluation") else {}
     if None in options.values():
-        parser.error("input needs --photos FOLDER")
+        parser.error(f"{arguments.measurement} needs --photos FOLDER")
     results = MEASUREMENTS[arguments.measurement](arguments.threads, arguments.rounds, arguments.seconds, **options)
     report = {"measurement": arguments.measurement, **environment(arguments.threads), "results": results}
     print(json.dumps(report, indent=2))
