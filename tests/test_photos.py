@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -109,9 +109,22 @@ def test_forms(name):
     assert np.abs(in_graph(data) - expected).max() <= tolerance
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if "JPEG" in name or "PNG" in name])
+def test_without_pil(name):
+    """For other processes; a palette's transparent colour is all that is lost, and there is no Python in the graph."""
+    format, image, options, tolerance = CASES[name]
+    data = encoded(image, format, **options)
+    graph = tf.function(lambda data: decode_photo(data, pil=False)).get_concrete_function(tf.TensorSpec((), tf.string))
+    difference = np.abs(graph(tf.constant(data)).numpy() - opened(data)).max(-1)
+    assert (difference > tolerance).mean() <= (0.2 if name == "PNG with a transparent colour" else 0)
+    library = graph.graph.as_graph_def().library.function
+    assert not any("Py" in node.op for function in library for node in function.node_def)
+
+
 HEAD = encoded(SMOOTH.convert("RGB"), exif=exif(6))
 
 
+@settings(deadline=None)  # the first is traced
 @example(b"", 0)
 @example(b"II", 2)
 @given(st.binary(max_size=64), st.integers(0, 80))
@@ -126,6 +139,7 @@ def test_damaged_exif_data_are_an_orientation_or_none(noise, keep):
     assert sorted(in_graph(data).shape) == [3, 30, 42]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_what_is_no_image_is_an_error(data):
     with pytest.raises(tf.errors.InvalidArgumentError):

@@ -51,7 +51,7 @@ def decide(seed, height, width, options: Augmentation) -> Decisions:
     )
 
 
-def augment(image, seed, size: int, options: Augmentation) -> tf.Tensor:
+def augment(image, seed, size: int, options: Augmentation, *, pil: bool = True) -> tf.Tensor:
     """One training view of an image, or of each image of a batch; the same eagerly, in a graph and batched.
 
     Args:
@@ -60,6 +60,7 @@ def augment(image, seed, size: int, options: Augmentation) -> tf.Tensor:
         seed: int32 or int64 (2,); for a batch (n, 2).
         size: height and width of the result in pixels.
         options: what may happen to the image.
+        pil: as in `decode_photo`.
 
     Returns:
         float32 (size, size, 3), for a batch (n, size, size, 3): RGB in 0..255.
@@ -68,7 +69,9 @@ def augment(image, seed, size: int, options: Augmentation) -> tf.Tensor:
         ValueError: the image is neither of the above.
         tf.errors.InvalidArgumentError: the encoded image cannot be read.
     """
-    return _each(lambda image, seed: _augment_one(image, seed, size, options), image, size, tf.convert_to_tensor(seed))
+    return _each(
+        lambda image, seed: _augment_one(image, seed, size, options, pil), image, size, tf.convert_to_tensor(seed)
+    )
 
 
 def center(image, size: int, resize_to: int) -> tf.Tensor:
@@ -110,8 +113,8 @@ def _each(function, image, size, *seeds):
     return tf.map_fn(lambda elements: function(*elements), (image, *seeds), fn_output_signature=signature)
 
 
-def _augment_one(image, seed, size, options):
-    patch, decisions = _cut(image, seed, options)
+def _augment_one(image, seed, size, options, pil):
+    patch, decisions = _cut(image, seed, options, pil)
     if options.mirror:
         # Before the resize, when a pixel is still three bytes.
         patch = tf.cond(decisions.mirror, lambda: tf.reverse(patch, [1]), lambda: patch)
@@ -128,7 +131,7 @@ def _augment_one(image, seed, size, options):
     return tf.ensure_shape(result, (size, size, 3))
 
 
-def _cut(image, seed, options):
+def _cut(image, seed, options, pil):
     """The part of the image that chance has chosen, uint8 (h, w, 3), and the decisions."""
 
     def from_pixels(pixels):
@@ -149,12 +152,12 @@ def _cut(image, seed, options):
     if image.dtype == tf.string and options.crop in ("area", "window"):
         # Of a JPEG, what is outside the patch is hardly decoded; one that lies on its side is turned first.
         upright = is_jpeg(image) & (jpeg_orientation(image) == 1)
-        return tf.cond(upright, from_jpeg, lambda: from_pixels(_decoded(image)))
-    return from_pixels(_decoded(image))
+        return tf.cond(upright, from_jpeg, lambda: from_pixels(_decoded(image, pil)))
+    return from_pixels(_decoded(image, pil))
 
 
-def _decoded(image):
-    return decode_photo(image) if image.dtype == tf.string else image
+def _decoded(image, pil=True):
+    return decode_photo(image, pil=pil) if image.dtype == tf.string else image
 
 
 def _window(draws, height, width, options):

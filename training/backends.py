@@ -84,6 +84,7 @@ class TensorFlowBackend:
                 broken=recipe.broken,
                 on_broken=None if self.asynchronous else on_broken,
                 own_order=self.asynchronous,
+                pil=not self.asynchronous,
             )
 
         def evaluation_batches():

@@ -24,6 +24,7 @@ def training_batches(
     shuffle_buffer: int = 16_384,
     shard_by: str = "examples",
     own_order: bool = False,
+    pil: bool = True,
     broken: str = "skip",
     on_broken=None,
 ):
@@ -44,6 +45,7 @@ def training_batches(
             `"files"`: each reads only its own files, where there are enough of them, again from the first where they
             are too few for the epoch.
         own_order: each iterator draws an order of its own, for workers that take steps by themselves.
+        pil: False where another process makes the batches, and has none of this one's Python functions.
         broken: `"skip"` or `"fatal"`: what an image is that cannot be decoded.
         on_broken: called with the id of each broken image, from threads of the pipeline; None: TensorFlow prints the
             id, which it can do where no Python function can be called.
@@ -86,7 +88,7 @@ def training_batches(
 
     def decode(example):
         hashes = [tf.strings.to_hash_bucket_strong(example["id"], 2**62, [k % 2**63 for k in key]) for key in keys]
-        return augment(example["image"], tf.stack(hashes), size, augmentation)
+        return augment(example["image"], tf.stack(hashes), size, augmentation, pil=pil)
 
     references = references.take(steps * rows)
     return _batches(references, steps * rows, source, decode, size, rows, steps, broken, on_broken)

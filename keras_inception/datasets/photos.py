@@ -17,7 +17,7 @@ EXIF, ORIENTATION = b"Exif\0\0", 0x0112
 HEAD, EXIF_BYTES = 2**14, 2**11
 
 
-def decode_photo(encoded):
+def decode_photo(encoded, *, pil: bool = True):
     """The pixels of a photo: upright, on white where it is transparent.
 
     JPEG, and PNG of 8 or 16 bits without a palette, are decoded by TensorFlow, to within a level of what PIL makes of
@@ -26,6 +26,8 @@ def decode_photo(encoded):
 
     Args:
         encoded: a scalar string tensor, the bytes of the file.
+        pil: False for a graph that runs in another process, where PIL cannot be asked: TensorFlow decodes what it can,
+            without regard to transparent colours of palettes.
 
     Returns:
         uint8 (h, w, 3), RGB.
@@ -36,8 +38,11 @@ def decode_photo(encoded):
     import tensorflow as tf
 
     def others():
-        plain = _is_plain_png(encoded)
-        return tf.cond(plain, lambda: _on_white(tf.io.decode_png(encoded, 4)), lambda: _by_pil()(encoded))
+        if not pil:  # even where it is not called, a Python function cannot be sent to another process
+            odd = functools.partial(tf.io.decode_image, encoded, 3, expand_animations=False)
+        else:
+            odd = functools.partial(_by_pil(), encoded)
+        return tf.cond(_is_plain_png(encoded), lambda: _on_white(tf.io.decode_png(encoded, 4)), odd)
 
     def jpeg():
         pixels, orientation = tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT), jpeg_orientation(encoded)
