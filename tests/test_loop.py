@@ -128,6 +128,14 @@ def test_a_fine_tuned_model_says_how_it_was_evaluated():
     assert model_spec(GoogLeNet(weights="cifar10")).preprocessing["size"] == 32
 
 
+def test_models_that_differ_in_sampling_alone():
+    weights = [
+        network.build(Recipe(**FIELDS, **seeds), ["a", "b"], "x").get_layer("conv2_3x3").kernel.numpy()
+        for seeds in ({"seed": 1, "weights_seed": 7}, {"seed": 2, "weights_seed": 7}, {"seed": 7}, {"seed": 1})
+    ]
+    assert (weights[0] == weights[1]).all() and (weights[0] == weights[2]).all() and (weights[0] != weights[3]).any()
+
+
 def test_the_card_can_be_repeated_and_indexed():
     recipe = Recipe(**FIELDS, weights="bvlc")
     text = card(

@@ -103,6 +103,7 @@ def test_settings_reach_inside_the_augmentation():
         ("epochs=0", "epochs to be above 0; Received: epochs=0"),
         ("dropout=1.5", "dropout to be 0 or more, and below 1"),
         ("warmup_epochs=251", "warmup_epochs to be from 0 to the 250 epochs; Received: warmup_epochs=251.0"),
+        ("weights_seed=-1", "weights_seed to be None, or 0 or more"),
         ("schedule=linear", "one of exponential, polynomial, cosine, constant; Received: schedule='linear'"),
         ("augmentation=None", "a field inside augmentation, one of augmentation.crop"),
         ("augmentation.crop=round", "crop"),

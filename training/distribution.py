@@ -244,7 +244,7 @@ def is_server(cluster: Cluster) -> bool:
     return bool(cluster.parameter_servers) and cluster.task_type != "chief"
 
 
-def serve(cluster: Cluster, seconds: float = 60.0, every: float = 2.0, patience: float = 1800.0) -> None:
+def serve(cluster: Cluster, seconds: float = 30.0, every: float = 2.0, patience: float = 1800.0) -> None:
     """Serves the coordinator of a parameter-server cluster, from before it comes until after it has gone.
 
     A server cannot be stopped and has no word of the run's end: `Server.join` never returns. So this watches the

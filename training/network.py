@@ -24,7 +24,7 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
         classes: the names of the classes, in label order.
         source: what the trained model says of where it came from.
     """
-    keras.utils.set_random_seed(recipe.seed)
+    keras.utils.set_random_seed(recipe.seed if recipe.weights_seed is None else recipe.weights_seed)
     size = max(recipe.sizes)
     side = size if len(set(recipe.sizes)) == 1 else None  # an image that grows during the training has no one shape
     labels = recipe.labels or tuple(classes)

@@ -55,6 +55,8 @@ class Recipe:
         average: decay per step of the exponential average of the weights, which evaluation and the finished model use
             (section 6: Polyak averaging; 0.9999 is that of Google's later Inception trainer); None for none.
         seed: of initial weights, order, augmentation and dropout.
+        weights_seed: of initial weights and dropout alone; None for `seed`. Models that differ in sampling alone, as
+            those of the paper's ensemble do (section 7), have it in common.
         precision: Keras' dtype policy.
         deterministic: TensorFlow's op determinism: two runs give the same bits, and are slower.
         checkpoint_every: steps from one checkpoint to the next.
@@ -103,6 +105,7 @@ class Recipe:
     average: float | None = 0.9999
 
     seed: int = 0
+    weights_seed: int | None = None
     precision: str = "float32"
     deterministic: bool = False
     checkpoint_every: int = 1000
@@ -124,6 +127,7 @@ class Recipe:
             name: (getattr(self, name) in known, f"one of {', '.join(known)}") for name, known in choices.items()
         }
         checks["average"] = (self.average is None or 0 < self.average < 1, "None, or between 0 and 1")
+        checks["weights_seed"] = (self.weights_seed is None or self.weights_seed >= 0, "None, or 0 or more")
         checks["sizes"] = (
             len(self.sizes) in (1, self.epochs) and all(size > 0 for size in self.sizes),
             f"one size, or one for each of the {self.epochs} epochs",

@@ -116,7 +116,7 @@ class Run:
         return [line["loss"] for line in self.steps()]
 
 
-def start(config, data_dir, work_dir, *arguments, environ=None, name="run") -> Run:
+def start(config, data_dir, work_dir, *arguments, environ=None, name="run", pipe=False) -> Run:
     work_dir = pathlib.Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     log = work_dir.with_name(f"{work_dir.name}.{name}.log")
@@ -127,7 +127,7 @@ def start(config, data_dir, work_dir, *arguments, environ=None, name="run") -> R
         process = subprocess.Popen(
             [str(word) for word in command],
             cwd=REPOSITORY,
-            stdout=file,
+            stdout=subprocess.PIPE if pipe else file,
             stderr=subprocess.STDOUT,
             env={**clean, "CUDA_VISIBLE_DEVICES": "", **(environ or {})},
         )

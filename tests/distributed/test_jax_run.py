@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from launch import REPOSITORY, Run, checkpoint, photos, recipe_file, start
 
+import keras_inception
 from keras_inception.datasets import synthetic
 from training.array_pipeline import training_batches
 from training.options import Augmentation
@@ -19,7 +20,13 @@ sys.modules["tensorflow"] = None
 from training.train import main
 sys.exit(main(sys.argv[1:]))
 """
-SETTINGS = ("sizes=32", "epochs=2", "batch_size=64", "checkpoint_every=3", "deterministic=False", "average=0.9")
+SETTINGS = ("sizes=32", "epochs=1", "warmup_epochs=0", "batch_size=64", "checkpoint_every=3", "average=0.9")
+
+
+def jax_environ(folder) -> dict:
+    """The backend; and what one process has compiled, which takes most of its time, serves the next."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return {"KERAS_BACKEND": "jax", **cache}
 
 
 def run(work_dir, environ) -> Run:
@@ -34,7 +41,7 @@ def run(work_dir, environ) -> Run:
 
 
 def test_two_devices_without_tensorflow(tmp_path):
-    environ = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environ = {**os.environ, **jax_environ(tmp_path), "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     whole = run(tmp_path / "whole", environ).finish()
     killed = run(tmp_path / "killed", environ)
     killed.wait_for(4)
@@ -42,7 +49,7 @@ def test_two_devices_without_tensorflow(tmp_path):
     at = checkpoint(killed)[0]
     again = run(tmp_path / "killed", environ).finish()
     assert [line["step"] for line in again.lines() if line.get("resumed")] == [at] and at >= 3
-    assert [line["step"] for line in again.steps()] == list(range(1, 17))
+    assert [line["step"] for line in again.steps()] == list(range(1, 9))
     np.testing.assert_allclose(again.losses(), whole.losses(), rtol=1e-4)
     assert whole.losses()[-1] < whole.losses()[0]
     probabilities = np.load(again.work_dir.with_suffix(".npz"))["probabilities"]
@@ -52,17 +59,23 @@ def test_two_devices_without_tensorflow(tmp_path):
 
 
 def test_photos_in_folders_and_a_trunk_that_thaws(tmp_path):
-    """What is not in memory comes through TensorFlow; the network grows, in bfloat16, from weights of another."""
-    fields = {"variant": "batch_norm", "aux_heads": False, "weights": "cifar10", "frozen_epochs": 1, "epochs": 3}
-    fields |= {"sizes": (24, 24, 32), "precision": "mixed_bfloat16", "deterministic": False, "checkpoint_every": 100}
+    """What is not in memory comes through TensorFlow; in bfloat16, from the weights of another network."""
+    fields = {"variant": "batch_norm", "aux_heads": False, "weights": "cifar10", "frozen_epochs": 1}
+    fields |= {"precision": "mixed_bfloat16", "deterministic": False, "checkpoint_every": 100}
     config = recipe_file(tmp_path / "recipe.py", **fields)
     data = photos(tmp_path / "photos")
-    killed = start(config, data, tmp_path / "run", environ={"KERAS_BACKEND": "jax"})
+    killed = start(config, data, tmp_path / "run", environ=jax_environ(tmp_path))
     killed.kill_at(5)
-    assert checkpoint(killed)[0] == 4, "the end of the frozen epoch"
-    again = start(config, data, tmp_path / "run", environ={"KERAS_BACKEND": "jax"}).finish()
-    assert [line["step"] for line in again.steps()] == list(range(1, 13))
-    assert np.mean(again.losses()[-4:]) < np.mean(again.losses()[:4])
+    at, frozen = checkpoint(killed)
+    assert at == 4, "the end of the frozen epoch"
+    again = start(config, data, tmp_path / "run", environ=jax_environ(tmp_path)).finish()
+    assert [line["step"] for line in again.steps()] == list(range(1, 9))
+    kernel = keras_inception.GoogLeNet(weights="cifar10").get_layer("conv1_3x3_s1").kernel.numpy()
+
+    def has_it(state):
+        return any(np.array_equal(value, kernel) for name, value in state.items() if name.startswith("model/"))
+
+    assert has_it(frozen) and not has_it(checkpoint(again)[1])
     assert (again.work_dir / "model" / "model.safetensors").is_file()
 
 

@@ -31,7 +31,7 @@ def input_pipeline(threads, rounds, seconds, photos, batch=32, at_least=2048) ->
         rates = _epochs(contestants, batch, rounds, seconds)
     results = {f"{name}, images/s": round(rate * len(files), 1) for name, rate in rates.items()}
     best = max(rates[name] for name in loaders)
-    return {**results, "ours / the faster of theirs": round(rates["keras_inception"] / best, 2)}
+    return {**results, "ours / the faster of theirs": round(rates["keras_inception"] / best, 3)}
 
 
 def _epochs(contestants, batch, rounds, seconds) -> dict[str, float]:

@@ -83,8 +83,7 @@ def _weak_scaling(per_worker=16) -> dict:
         "one worker, images/s": one["images/s"],
         "two workers, images/s": two["images/s"],
         "two / twice one": round(two["images/s"] / (2 * one["images/s"]), 2),
-        "memory of the one after a quarter of its steps, MiB": one["early"],
-        "memory of the one at its last step, MiB": one["late"],
+        "memory of the one after each eighth of its steps, MiB": one["memory"],
     }
 
 
@@ -98,9 +97,9 @@ def _run(work_dir, workers, per_worker) -> dict:
     settings = (
         "sizes=32",
         f"batch_size={per_worker * workers}",
-        "epochs=4",
-        "evaluate_every=4",
-        "checkpoint_every=1000",
+        "epochs=16",
+        "evaluate_every=16",
+        "checkpoint_every=100",
     )
     command += [word for setting in settings for word in ("--set", setting)]
     cores = sorted(os.sched_getaffinity(0))
@@ -123,12 +122,11 @@ def _run(work_dir, workers, per_worker) -> dict:
     if any(process.wait() for process in processes):
         raise RuntimeError(f"expected {workers} workers to train; Received: {[p.returncode for p in processes]}")
     rates = _rates(work_dir)
-    quarter = len(rates) // 4
+    steps = len(rates)
     return {
-        "images/s": round(statistics.median(rates[quarter:]), 1),
-        "early": memory[min(step for step in memory if step >= quarter)],
-        # Not the last that was seen, for the evaluation and the finished model come after the steps.
-        "late": memory[max(step for step in memory if step < len(rates))],
+        "images/s": round(statistics.median(rates[steps // 4 :]), 1),
+        # Not what was seen after the last step, for then come the evaluation and the finished model.
+        "memory": [memory[max(step for step in memory if step < steps * part // 8)] for part in range(1, 9)],
     }
 
 
