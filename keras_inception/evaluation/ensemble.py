@@ -63,12 +63,16 @@ class Ensemble:
         """Which of how many processes this one is."""
         if self.strategy is None:
             return 0, 1
-        ids = self._on_each(lambda context: np.int64(context.replica_id_in_sync_group))
-        return int(ids[0]) // self.replicas, self.strategy.num_replicas_in_sync // self.replicas
+        ids = self._for_each(lambda context: context.replica_id_in_sync_group)
+        first = self.strategy.experimental_local_results(ids)[0]
+        return int(first) // self.replicas, self.strategy.num_replicas_in_sync // self.replicas
 
-    def _on_each(self, function) -> list:
-        values = self.strategy.experimental_distribute_values_from_function(function)
-        return [value.numpy() for value in self.strategy.experimental_local_results(values)]
+    def _for_each(self, function):
+        """A value for each replica of this process, made by a function of its context."""
+        import tensorflow as tf
+
+        make = self.strategy.experimental_distribute_values_from_function
+        return make(lambda context: tf.convert_to_tensor(function(context)))
 
     def __call__(self, crops):
         """The probabilities of a batch of crops: a call that waits for them, while the next batch is made.
@@ -86,7 +90,7 @@ class Ensemble:
             found = self._step(crops)
             return lambda: found.numpy()
         parts = iter(np.split(np.asarray(crops), self.replicas))
-        parts = self.strategy.experimental_distribute_values_from_function(lambda context: next(parts))
+        parts = self._for_each(lambda context: next(parts))
         found = self.strategy.run(self._step, args=(parts,))
         local = self.strategy.experimental_local_results
         return lambda: np.concatenate([part.numpy() for part in local(found)])
@@ -126,7 +130,7 @@ class Ensemble:
 
         # Each process gives its vector once, however many replicas it has.
         first = itertools.chain([np.asarray(vector)], itertools.repeat(np.zeros_like(vector)))
-        parts = self.strategy.experimental_distribute_values_from_function(lambda context: next(first))
+        parts = self._for_each(lambda context: next(first))
         total = tf.function(lambda parts: self.strategy.reduce("SUM", parts, axis=None))(parts)
         return total.numpy()
 
