@@ -84,3 +84,15 @@ def test_two_devices(photos, expected, tmp_path):
     found = json.loads((tmp_path / "out.json").read_text())
     assert len(found["models"]) == 2
     assert_same(found, expected)
+
+
+def test_on_jax(photos, expected, tmp_path):
+    """The crops are TensorFlow's, the network is the backend's."""
+    options = ["--weights", "cifar10", "--data", photos, "--protocol", "10", "--json", tmp_path / "out.json"]
+    command = [sys.executable, "-m", "keras_inception_cli", "evaluate", *options]
+    environ = {**os.environ, "KERAS_BACKEND": "jax", "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.run(
+        list(map(str, command)), cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=240
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert_same(json.loads((tmp_path / "out.json").read_text()), expected)
