@@ -282,7 +282,6 @@ def test_evaluate_an_ensemble_as_a_table(classes, weights, capsys):
         (["--data", "no_such_data"], "expected no_such_data as TFDS prepares it"),
         (["--data", "animals", "--json", "nowhere/out.json"], "expected an existing folder for nowhere/out.json"),
         (["--data", "animals", "--split", "third"], "expected the split train, validation or all of a folder"),
-        (["--data", "animals", "--batch-size", "1", "--protocol", "10"], "batch_size that is a multiple of 2"),
     ],
 )
 def test_evaluate_errors(classes, weights, capsys, arguments, said):

@@ -16,6 +16,7 @@ from PIL import Image
 import keras_inception
 from keras_inception.datasets import ArraySource, FolderSource, synthetic
 from keras_inception.evaluation import PROTOCOLS, Protocol, cut_crops
+from keras_inception.evaluation.classes import class_names, match_classes
 from keras_inception.evaluation.table import table_3
 
 RNG = np.random.default_rng(0)
@@ -195,8 +196,13 @@ def test_classes_are_found_by_their_names(tmp_path):
         ([small_model(), small_model(size=48)], None, {}, "one input size and one number of classes"),
         ([small_model(), small_model(classes=8)], None, {}, "one input size and one number of classes"),
         (small_model(), None, {"protocol": "12"}, "expected a protocol, one of 1, 10, 144"),
-        (small_model(), None, {"batch_size": 0}, "batch_size that is a multiple of 1"),
-        (small_model(), None, {"protocol": "10", "batch_size": 1}, "multiple of 2, for 2 views"),
+        (small_model(), None, {"batch_size": 0}, "a positive batch_size"),
+        (small_model(), tf.data.Dataset.from_tensors((PHOTOS[0], 0)).repeat(), {}, "a data set with an end, or limit="),
+        (small_model(), tf.data.Dataset.from_tensors((PHOTOS[0][..., :1], 0)), {}, r"RGB images, \(h, w, 3\)"),
+        (small_model(), tf.data.Dataset.from_tensors((PHOTOS[0][:1].repeat(70, 1), 0)), {"protocol": "10"}, "1 to 64"),
+        (small_model(), [(b"no image", 0)], {}, "expected a readable image; Received: "),
+        (small_model(), [], {}, "at least one image; Received: none"),
+        (small_model(), iter([]), {"resume": "state"}, "data that can be read again, to resume"),
         (small_model(), 3, {}, "a data set of \\(image, label\\); Received: int"),
         (small_model(), tf.data.Dataset.range(3), {}, "a data set of \\(image, label\\)"),
         (small_model(), (np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 9])), {}, r"labels in \[0, 7\); Received: 9"),
@@ -207,6 +213,64 @@ def test_classes_are_found_by_their_names(tmp_path):
 def test_mistakes(models, data, options, message):
     with pytest.raises(ValueError, match=message):
         keras_inception.evaluate(models, pairs() if data is None else data, progress=False, **options)
+
+
+def labelled(labels, resize="short_side", seed=0):
+    """A network that knows its classes, and how it sees photos."""
+    keras.utils.set_random_seed(seed)
+    size = 32
+    model = keras_inception.GoogLeNet(
+        weights=None, stem="small", classes=len(labels), labels=labels, input_shape=(size, size, 3)
+    )
+    pixels = model.get_layer("pixels")
+    pixels.spec = {**pixels.spec, "preprocessing": {"size": size, "resize": resize, "resize_to": 40}}
+    return model
+
+
+def test_models_of_different_classes_are_no_ensemble():
+    models = [labelled(("cat", "dog", "ox")), labelled(("ox", "cat", "dog"))]
+    with pytest.raises(ValueError, match="models of the same classes in one order; Received: .*cat.*ox"):
+        keras_inception.evaluate(models, [(PHOTOS[0], 0)], progress=False)
+
+
+def test_models_that_see_photos_differently_need_to_be_told():
+    models = [labelled(("cat", "dog")), labelled(("cat", "dog"), "warp")]
+    with pytest.raises(ValueError, match="models that see photos in the same way, or preprocessing="):
+        keras_inception.evaluate(models, [(PHOTOS[0], 0)], progress=False)
+    for options in ({"protocol": "10"}, {"preprocessing": keras_inception.Preprocessing(32)}):
+        assert keras_inception.evaluate(models, [(PHOTOS[0], 0)], progress=False, **options).images == 1
+
+
+@pytest.mark.parametrize(
+    "names, labels, expected",
+    [
+        (("2", "0", "1"), ("0", "1", "2"), [2, 0, 1]),  # its own names, which are numbers
+        (("1", "0", "2"), ("cat", "dog", "ox"), [1, 0, 2]),
+        (("1", "0"), ("cat", "dog", "ox"), None),  # may be the names of others
+        (("cat", "CAT"), ("cat", "dog", "ox"), None),
+    ],
+)
+def test_names_and_numbers_of_classes(names, labels, expected):
+    model = labelled(labels)
+    if expected is None:
+        with pytest.raises(
+            ValueError, match="expected (classes that the model has, each of them once|each class once)"
+        ):
+            match_classes(names, model, 3)
+    else:
+        assert match_classes(names, model, 3).tolist() == expected
+
+
+def test_the_classes_of_imagenet():
+    model = keras_inception.GoogLeNet(weights=None, stem="small", labels="imagenet", input_shape=(32, 32, 3))
+    found = match_classes(["n02123045_tabby", "Tench"], model, 1000)
+    assert found.tolist() == [281, 0] and class_names(model, 1000)[281] == "n02123045 tabby"
+
+
+def test_the_names_of_the_data_set_are_kept():
+    evaluation = keras_inception.evaluate(small_model(), pairs(), classes=tuple("abcdefg"), progress=False)
+    assert evaluation.classes == tuple("abcdefg") and "Received" not in str(evaluation)
+    assert class_names(small_model(), 7) == tuple("0123456")
 
 
 def test_a_broken_image_is_named(tmp_path):
@@ -288,13 +352,17 @@ def test_the_file_of_another_evaluation(tmp_path):
     keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
     same = keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
     assert same.images == 7, "and not fourteen"
-    for changed in ({"protocol": "1"}, {"models": small_model(5)}, {"limit": 3}):
+    scaled = small_model()
+    scaled.layers[0].scale = 1 / 65  # no weight, and yet another network
+    changes = ({"protocol": "1"}, {"models": small_model(5)}, {"models": scaled}, {"limit": 3}, {"from_logits": True})
+    for changed in changes:
         options = {"models": small_model(), "protocol": "10", **changed}
         with pytest.raises(ValueError, match="expected the file of this evaluation .*; Received: .*of another"):
             keras_inception.evaluate(options.pop("models"), pairs(), resume=state, progress=False, **options)
-    state.write_bytes(b"no file of ours")
-    with pytest.raises(ValueError, match="expected the file of an evaluation; Received: "):
-        keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
+    for damaged in (state.read_bytes()[:-30], b"no file of ours", b""):
+        state.write_bytes(damaged)
+        with pytest.raises(ValueError, match="expected the file of an evaluation; Received: "):
+            keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
 
 
 def test_the_report(tmp_path):
@@ -336,6 +404,11 @@ def test_table_3():
     assert len(lines) == 8 and lines[2].count("base") == 2 and lines[0].startswith("| models | crops | cost |")
     change = table.columns()[3]["top1_change"]
     assert f"| 3 | 1 | 3 | {1 - table.rows[3].top1_accuracy:.2%} | {change:+.2%} |" in lines[5]
+
+
+def test_table_3_reads_its_data_for_each_protocol():
+    with pytest.raises(ValueError, match="expected data that can be read for each protocol; Received: zip"):
+        table_3([small_model()], zip(PHOTOS, LABELS, strict=True), progress=False)
 
 
 def test_table_3_of_one_model():

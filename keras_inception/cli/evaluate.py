@@ -12,10 +12,6 @@ from keras_inception.evaluation.table import table_3
 
 
 def evaluate(args) -> int:
-    for path in (args.json, args.picture, args.resume):
-        folder = pathlib.Path(path or ".").absolute().parent
-        if not folder.is_dir():
-            raise ValueError(f"expected an existing folder for {path}; Received: {folder}")
     source = find_source(args.data, args.split, args.data_dir)
     with _all_gpus():
         return evaluate_source(args, source)
@@ -23,6 +19,10 @@ def evaluate(args) -> int:
 
 def evaluate_source(args, source, show=True) -> int:
     """Evaluates the models that the arguments name, and shows and writes what was found if `show`."""
+    for path in (args.json, args.picture, args.resume):
+        folder = pathlib.Path(path or ".").absolute().parent
+        if not folder.is_dir():
+            raise ValueError(f"expected an existing folder for {path}; Received: {folder}")
     models = [load(weights, args.allow_unverified) for weights in args.weights]
     options = {"limit": args.limit, "batch_size": args.batch_size, "resume": args.resume}
     if args.table:

@@ -35,7 +35,7 @@ class Ensemble:
         self.channels_first = shape[1] == 3 and shape[-1] != 3
         self.height_width = shape[2:] if self.channels_first else shape[1:3]
         self.mirrored = mirrored
-        self._logits = [_is_logits(model) if from_logits is None else from_logits for model in self.models]
+        self.logits = [_is_logits(model) if from_logits is None else from_logits for model in self.models]
         self.strategy = self._strategy()
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
@@ -104,7 +104,7 @@ class Ensemble:
         if self.channels_first:
             crops = tf.transpose(crops, (0, 3, 1, 2))
         found = []
-        for model, logits in zip(self.models, self._logits, strict=True):
+        for model, logits in zip(self.models, self.logits, strict=True):
             scores = tf.cast(_outputs(model(crops, training=False)), tf.float32)
             found.append(tf.nn.softmax(scores) if logits else scores)
         found = tf.stack(found, 1)
@@ -116,7 +116,7 @@ class Ensemble:
         for view in views:
             view = view.transpose(0, 3, 1, 2) if self.channels_first else view
             for_each = []
-            for model, logits in zip(self.models, self._logits, strict=True):
+            for model, logits in zip(self.models, self.logits, strict=True):
                 scores = np.asarray(_outputs(model.predict_on_batch(np.ascontiguousarray(view))), np.float32)
                 for_each.append(_softmax(scores) if logits else scores)
             found = found + np.stack(for_each, 1) / len(views)

@@ -1,14 +1,16 @@
 """An evaluation as in section 7 of the paper: crops, models, and what they get right."""
 
 import collections
+import collections.abc
 import dataclasses
+import re
 import sys
 
 import numpy as np
 
 from keras_inception.datasets import Source
 from keras_inception.datasets.photos import decode_photo
-from keras_inception.evaluation.classes import class_names, match_classes
+from keras_inception.evaluation.classes import check_same_classes, class_names, match_classes
 from keras_inception.evaluation.crops import Protocol, find_protocol
 from keras_inception.evaluation.ensemble import Ensemble
 from keras_inception.evaluation.metrics import Tally
@@ -67,7 +69,7 @@ def evaluate(
             none, labels are numbers of the model's outputs. Classes are found among the model's by their names.
         preprocessing: a `Preprocessing`; None: the first model's.
         from_logits: whether a softmax is still to be taken; None: where the last layer has none.
-        batch_size: crops that the models see at once, over all replicas.
+        batch_size: crops that the models see at once, over all replicas, or a few more.
         limit: photos at most; None for all.
         resume: a file that keeps what is done: an evaluation that was killed goes on from there. None for none.
         progress: whether a progress bar is shown, on a terminal.
@@ -77,7 +79,8 @@ def evaluate(
 
     Raises:
         ValueError: models, data or options are not like that, an image cannot be decoded, or `resume` is the file of
-            another evaluation.
+            another evaluation (which is told by weights, settings, the number of photos and the first of them).
+        OSError: a file cannot be read or written.
     """
     options = Options(classes, preprocessing, from_logits, batch_size, limit, resume, progress)
     (evaluation,) = evaluate_groups(models, dataset, protocol, None, options)
@@ -102,14 +105,20 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
     ensemble = Ensemble(models, from_logits=options.from_logits, mirrored=protocol.mirrored)
     groups = [list(range(len(ensemble.models)))] if groups is None else groups
     first, classes = ensemble.models[0], ensemble.classes
-    preprocessing = _preprocessing(options.preprocessing, ensemble)
+    check_same_classes(ensemble.models, classes)
+    preprocessing = _preprocessing(options.preprocessing, ensemble, protocol)
+    if options.resume is not None and isinstance(dataset, collections.abc.Iterator):
+        raise ValueError(f"expected data that can be read again, to resume; Received: {type(dataset).__name__}")
     names = options.classes or (dataset.classes if isinstance(dataset, Source) else None)
     columns = None if names is None else match_classes(names, first, classes)
     photos = examples(dataset)
     if options.limit is not None:
         photos = photos.take(options.limit)
+    if int(photos.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+        raise ValueError("expected a data set with an end, or limit=; Received: one that repeats for ever")
     worker = ensemble.worker
     settings = (protocol, preprocessing, None if columns is None else columns.tolist(), options.limit, groups)
+    settings += (ensemble.logits, getattr(dataset, "name", None))
     progress = Progress(
         options.resume,
         [Tally(classes) for _ in groups],
@@ -126,30 +135,38 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
                 progress.advance(len(labels))
                 bar.update(len(labels))
     except Exception as error:
-        _name_the_broken(left, error)
+        _explain(left, error)
         raise
     progress.save()
     counts = ensemble.sum_over_workers(np.concatenate([tally.to_vector() for tally in progress.tallies]))
+    if not counts.any():
+        raise ValueError("expected at least one image; Received: none")
     called = [_name(model) for model in ensemble.models]
     return [
         Evaluation(
             protocol,
             tuple(called[member] for member in members),
-            class_names(first, classes),
+            class_names(first, classes, columns, names or ()),
             Tally.from_vector(part, classes),
         )
         for members, part in zip(groups, np.split(counts, len(groups)), strict=True)
     ]
 
 
-def _preprocessing(preprocessing, ensemble):
-    found = find_preprocessing(preprocessing, ensemble.models[0])
-    sides = zip(ensemble.height_width, found.height_width, strict=True)
+def _preprocessing(preprocessing, ensemble, protocol):
+    """How the photos come to all models, which see the same crops."""
+    found = [find_preprocessing(preprocessing, model) for model in ensemble.models]
+    if len({protocol.scales(each) for each in found}) > 1:
+        raise ValueError(
+            "expected models that see photos in the same way, or preprocessing= for all, or a protocol with a resize "
+            f"of its own; Received: {', '.join(map(str, dict.fromkeys(found)))}"
+        )
+    sides = zip(ensemble.height_width, found[0].height_width, strict=True)
     if any(side not in (None, wanted) for side, wanted in sides):
         raise ValueError(
-            f"expected a preprocessing of the models' input size, {ensemble.height_width}; Received: {found}"
+            f"expected a preprocessing of the models' input size, {ensemble.height_width}; Received: {found[0]}"
         )
-    return found
+    return found[0]
 
 
 def _bar(photos, worker, done, shown):
@@ -170,22 +187,20 @@ def averaged_photos(ensemble, photos, protocol: Protocol, preprocessing, batch_s
         ensemble: the models.
         photos: as `examples` gives them.
         protocol, preprocessing: the crops.
-        batch_size: crops that the models see at once, over all replicas.
+        batch_size: crops that the models see at once, over all replicas, or a few more.
 
     Yields:
         Of some photos at a time: float64 (n, models, classes), and their labels (n,).
 
     Raises:
-        ValueError: the replicas cannot share a batch.
+        ValueError: `batch_size` is not positive.
     """
-    views = 1 + protocol.mirrored
-    rows = batch_size // views
-    if batch_size < 1 or rows < 1 or rows % ensemble.replicas:
-        raise ValueError(
-            f"expected a batch_size that is a multiple of {views * ensemble.replicas}, for {views} views on "
-            f"{ensemble.replicas} replicas; Received: batch_size={batch_size!r}"
-        )
-    crops_each = protocol.crops // views
+    if batch_size < 1:
+        raise ValueError(f"expected a positive batch_size; Received: batch_size={batch_size!r}")
+    # As many for each replica; what is missing in the last batch is filled up.
+    shares = (1 + protocol.mirrored) * ensemble.replicas
+    rows = -(-batch_size // shares) * ensemble.replicas
+    crops_each = protocol.crops // (1 + protocol.mirrored)
     waiting, kept = collections.deque(), []
     for batch in _and_then(crop_batches(photos, protocol, preprocessing, rows), None):
         if batch is not None:
@@ -223,12 +238,24 @@ def _outputs(labels, columns):
     return columns[labels]
 
 
-def _name_the_broken(photos, error) -> None:
-    """Raises ValueError if a photo that cannot be decoded is to blame for an error."""
+def _explain(photos, error) -> None:
+    """Raises what a TensorFlow error means, if that is known: a sentence of ours that it holds, or a broken photo."""
     import tensorflow as tf
 
-    if not isinstance(error, tf.errors.InvalidArgumentError) or photos.element_spec[0].dtype != tf.string:
+    if not isinstance(error, tf.errors.OpError):
         return
+    if isinstance(error, tf.errors.InvalidArgumentError) and photos.element_spec[0].dtype == tf.string:
+        _name_the_broken(photos, error)
+    if sentence := re.search(r"expected [^\n]*?; Received: [^\n]*", str(error)):
+        raise ValueError(sentence[0]) from error
+    if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.DataLossError)):
+        raise OSError(str(error).splitlines()[0]) from error
+
+
+def _name_the_broken(photos, error) -> None:
+    """Raises ValueError with the name of the first photo that cannot be decoded."""
+    import tensorflow as tf
+
     for image, _, name in photos:
         try:
             decode_photo(image)

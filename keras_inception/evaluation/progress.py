@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import time
+import zipfile
 
 import numpy as np
 
@@ -41,11 +42,11 @@ class Progress:
             with np.load(self.path, allow_pickle=False) as file:
                 identity, done = str(file["identity"]), int(file["done"])
                 vectors = [file[f"tally{number}"] for number in range(len(self.tallies))]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"expected the file of an evaluation; Received: {self.path} ({error})") from error
         if identity != self._identity:
             raise ValueError(
-                "expected the file of this evaluation (the same weights, images, crops and limit), or none; "
+                "expected the file of this evaluation (the same weights, settings and data), or none; "
                 f"Received: {self.path}, of another"
             )
         self.done = done
@@ -68,6 +69,8 @@ class Progress:
         vectors = {f"tally{number}": tally.to_vector() for number, tally in enumerate(self.tallies)}
         with open(temporary, "wb") as file:
             np.savez(file, identity=self._identity, done=self.done, **vectors)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, self.path)
         self._saved = time.monotonic()
 
@@ -76,12 +79,14 @@ def fingerprint(models, photos, *settings) -> str:
     """A text that is another for other weights, other images or other settings.
 
     Args:
-        models: their weights count.
+        models: their weights count, and what they are.
         photos: a `tf.data.Dataset` of (image, label, name), of which the first counts.
         settings: whatever else does, with a `repr` of its own.
     """
     digest = hashlib.sha256()
     for model in models:
+        layers = [(type(layer).__name__, _essential(layer.get_config())) for layer in model.layers]
+        digest.update(json.dumps(layers, sort_keys=True, default=str).encode())
         for variable in model.weights:
             digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
     for image, label, name in photos.take(1):
@@ -90,3 +95,13 @@ def fingerprint(models, photos, *settings) -> str:
     digest.update(int(photos.cardinality()).to_bytes(8, "big", signed=True))
     digest.update(repr(settings).encode())
     return digest.hexdigest()
+
+
+def _essential(config):
+    """A layer's configuration without what another process may have otherwise: names, and how weights were begun."""
+    if isinstance(config, dict):
+        kept = {
+            key: value for key, value in config.items() if key not in ("name", "seed") and "_initializer" not in key
+        }
+        return {key: _essential(value) for key, value in kept.items()}
+    return [_essential(value) for value in config] if isinstance(config, (list, tuple)) else config

@@ -32,7 +32,8 @@ def examples(dataset):
         else:
             dataset = tf.data.Dataset.from_tensor_slices((images, labels))
     if isinstance(dataset, Source):
-        return dataset.examples().map(lambda example: (example["image"], example["label"], example["id"]))
+        loaded = dataset.references().map(dataset.load, num_parallel_calls=_cores(), deterministic=True)
+        return loaded.map(lambda example: (example["image"], example["label"], example["id"]))
     if not isinstance(dataset, tf.data.Dataset):
         dataset = _from_iterable(dataset)
     spec = dataset.element_spec
@@ -46,6 +47,8 @@ def examples(dataset):
         dataset = dataset.unbatch()
     elif image.shape.rank not in (single, None) or label.shape.rank not in (0, None):
         raise ValueError(f"expected images (h, w, 3), or encoded, with a label each; Received: {image} and {label}")
+    if image.dtype != tf.string and image.shape.rank is not None and image.shape[-1] not in (3, None):
+        raise ValueError(f"expected RGB images, (h, w, 3); Received: {image.shape}")
     return dataset.enumerate().map(
         lambda number, example: (example[0], tf.cast(example[1], tf.int64), "image " + tf.strings.as_string(number))
     )
@@ -91,13 +94,16 @@ def crop_batches(dataset, protocol: Protocol, preprocessing: Preprocessing, batc
         crops = cut(pixels, protocol, scales[0], tf.gather(sides, which))
         return crops, tf.fill((protocol.crops // len(scales) // (1 + protocol.mirrored),), label)
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    photos = dataset.map(decoded, num_parallel_calls=cores, deterministic=True)
+    photos = dataset.map(decoded, num_parallel_calls=_cores(), deterministic=True)
     # Scale by scale, so that a photo's crops are not all in memory at once.
     scaled = photos.flat_map(lambda *photo: tf.data.Dataset.from_tensors(photo).repeat(len(scales)).enumerate())
-    crops = scaled.map(crops_of, num_parallel_calls=cores, deterministic=True)
+    crops = scaled.map(crops_of, num_parallel_calls=_cores(), deterministic=True)
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return crops.rebatch(batch_size).prefetch(2).with_options(options)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,5 +1,6 @@
 """The paper's table 3: what more models and more crops are worth."""
 
+import collections.abc
 import dataclasses
 import json
 import pathlib
@@ -86,6 +87,8 @@ def table_3(models, dataset, protocols=("1", "10", "144"), **options) -> Table3:
         ValueError: as from `evaluate`.
     """
     models, options = list(models), Options(**options)
+    if isinstance(dataset, collections.abc.Iterator):
+        raise ValueError(f"expected data that can be read for each protocol; Received: {type(dataset).__name__}")
     alone, together = [[number] for number in range(len(models))], list(range(len(models)))
     groups = [*alone, together] if len(models) > 1 else alone
     found = {}
