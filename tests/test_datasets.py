@@ -392,7 +392,11 @@ def test_file_names_that_are_not_unicode(tmp_path):
             "validation",
             "expected a class of at least 5 images, or folders train and validation",
         ),
-        (["a/1.png", "b/1.png"], "test", "expected the split train or validation of a folder; Received: split='test'"),
+        (
+            ["a/1.png", "b/1.png"],
+            "test",
+            "expected the split train, validation or all of a folder; Received: split='test'",
+        ),
     ],
 )
 def test_errors_of_folders(tmp_path, files, split, message):
