@@ -4,6 +4,7 @@ import keras
 
 from keras_inception.convert import names as table
 from keras_inception.layers.inception import relu_name
+from keras_inception.layers.pixels import stored_spec
 
 # (our layer, Caffe, TF-slim, torchvision, Lucid) for what has no weights; pool4's layer has its window's size in its
 # name.
@@ -99,7 +100,7 @@ def resolve(model, name: str) -> str:
         found = [(form, _pre_activation(model, layer)) for form, layer in found]
     if len({layer for _, layer in found}) > 1:
         # torchvision's maxpool1 stands in front of conv2, Lucid's behind it.
-        own = _OWN_FORMAT.get((getattr(model.get_layer("pixels"), "spec", None) or {}).get("variant"))
+        own = _OWN_FORMAT.get(stored_spec(model).get("variant"))
         chosen = [layer for form, layer in found if form == own]
         if not chosen:
             meanings = ", ".join(f"{layer} in {form}" for form, layer in found)

@@ -18,7 +18,7 @@ ALLOWED = {
     "models": BOTTOM,
     "convert": set(),
     "hub": {"convert"},  # only the Checkpoint that both speak of
-    "evaluation": {"datasets", "preprocessing", "labels"},
+    "evaluation": {"datasets", *BOTTOM},
     "features": {"convert", "layers"},  # the table of names
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,

@@ -6,6 +6,7 @@ import json
 import keras
 import pytest
 import yaml
+from PIL import Image
 
 from keras_inception import GoogLeNet, model_spec
 from training import network, run
@@ -126,6 +127,21 @@ def test_a_fine_tuned_model_says_how_it_was_evaluated():
     assert (spec.preprocessing["size"], spec.preprocessing["resize_to"]) == (48, 56)
     assert spec.preprocessing["resize"] == "short_side", f"as {center.__name__} does it"
     assert model_spec(GoogLeNet(weights="cifar10")).preprocessing["size"] == 32
+
+
+def test_rows_without_an_image_are_counted(tmp_path, monkeypatch, caplog):
+    """By what the steps tell, for the processes that decode may be others, as with parameter servers."""
+    for label in "ab":
+        for number in range(5):
+            path = tmp_path / "photos" / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (25 * number, 0, 0)).save(path)
+    (tmp_path / "photos" / "b" / "0.png").write_bytes(b"no image")
+    monkeypatch.setattr(run.BrokenImages, "__call__", lambda self, name: None)
+    recipe = Recipe(**{**FIELDS, "dataset": "folder", "batch_size": 8, "epochs": 3, "evaluate_every": 3})
+    with caplog.at_level("WARNING", "training"):
+        train(recipe, name="broken", data_dir=tmp_path / "photos", work_dir=tmp_path / "run")
+    assert "Images that could not be decoded were left out 3 times." in caplog.text
 
 
 def test_models_that_differ_in_sampling_alone():

@@ -1,17 +1,12 @@
 """Images decoded in parallel and in order, any of which may be broken."""
 
-import os
-
 import numpy as np
+
+from keras_inception.datasets.source import cores
 
 # Images, and pixels, at most that one call decodes: many, for each call has a cost of its own, but few enough that the
 # calls that are under way on all cores fit into memory.
 CHUNK, CHUNK_PIXELS = 64, 2**21
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def chunk_length(rows: int, size: int) -> int:

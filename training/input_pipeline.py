@@ -8,7 +8,8 @@ sees together the batches that one would. (Asynchronous workers, which no one re
 
 import numpy as np
 
-from training.decoding import chunk_length, cores, decode_chunks
+from keras_inception.datasets.source import cores
+from training.decoding import chunk_length, decode_chunks
 
 
 def training_batches(

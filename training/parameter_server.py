@@ -42,8 +42,8 @@ class ParameterServerEngine(TensorFlowEngine):
         for _ in range(steps):
             yield iterators
 
-    def images(self, batch) -> np.ndarray:
-        """Images such as the workers see, for theirs are not here; once, for each time the order is drawn anew."""
+    def images(self, batch) -> np.ndarray | None:
+        """Images such as the workers see, for theirs are not here; None after the first call, for each shuffles."""
         sample, self._sample = self._sample, ()
         return next((images.numpy() for images, *_ in sample), None)
 

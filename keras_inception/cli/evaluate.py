@@ -6,7 +6,7 @@ import pathlib
 import keras
 
 from keras_inception.cli.loading import load
-from keras_inception.datasets import open_source
+from keras_inception.datasets import folder, open_source, tfds
 from keras_inception.evaluation.evaluate import evaluate as evaluate_models
 from keras_inception.evaluation.table import table_3
 
@@ -20,9 +20,9 @@ def evaluate(args) -> int:
 def evaluate_source(args, source, show=True) -> int:
     """Evaluates the models that the arguments name, and shows and writes what was found if `show`."""
     for path in (args.json, args.picture, args.resume):
-        folder = pathlib.Path(path or ".").absolute().parent
-        if not folder.is_dir():
-            raise ValueError(f"expected an existing folder for {path}; Received: {folder}")
+        parent = pathlib.Path(path or ".").absolute().parent
+        if not parent.is_dir():
+            raise ValueError(f"expected an existing folder for {path}; Received: {parent}")
     models = [load(weights, args.allow_unverified) for weights in args.weights]
     options = {"limit": args.limit, "batch_size": args.batch_size, "resume": args.resume}
     if args.table:
@@ -45,18 +45,8 @@ def find_source(data: str, split: str | None, data_dir):
         ValueError: there is neither.
     """
     if pathlib.Path(data).is_dir():
-        if split is None:
-            held_out = any((pathlib.Path(data) / name).is_dir() for name in ("validation", "val", "test"))
-            split = "validation" if held_out and (pathlib.Path(data) / "train").is_dir() else "all"
-        return open_source("folder", split, data)
-    if split is not None:
-        return open_source(data, split, data_dir)
-    try:
-        return open_source(data, "validation", data_dir)
-    except ValueError as error:
-        if "expected a split of" not in str(error):
-            raise
-        return open_source(data, "test", data_dir)
+        return open_source("folder", split or folder.evaluation_split(data), data)
+    return open_source(data, split or tfds.evaluation_split(data, data_dir), data_dir)
 
 
 def _all_gpus():

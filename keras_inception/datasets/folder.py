@@ -38,11 +38,7 @@ class FolderSource(IndexedSource):
         root = pathlib.Path(data_dir)
         if not root.is_dir():
             raise ValueError(f"expected a folder with a folder of images for each class; Received: {root}")
-        # A class may be called "train"; but such a class holds images, and no folders.
-        train, held_out = (
-            next((root / name for name in names if _has_folders(root / name)), None)
-            for names in (("train",), VALIDATION_FOLDERS)
-        )
+        train, held_out = _splits(root)
         if train is None and held_out is not None:
             raise ValueError(f"expected train beside {held_out}; Received: {root}, without it")
         if held_out is None:
@@ -54,8 +50,8 @@ class FolderSource(IndexedSource):
                     f"expected the same classes in {train} and {held_out}; "
                     f"Received: {', '.join(sorted(different))} in one of them alone"
                 )
-            files = {name: both["train"][name] + both["validation"][name] for name in both["train"]}
-            files = both.get(split, files)
+            both["all"] = {name: both["train"][name] + both["validation"][name] for name in both["train"]}
+            files = both[split]
         self.name, self.classes = f"{root} {split}", tuple(files)
         self.paths = [os.fsencode(path) for paths in files.values() for path in paths]
         self.ids = [os.fsencode(path.relative_to(root).as_posix()) for paths in files.values() for path in paths]
@@ -98,6 +94,20 @@ class FolderSource(IndexedSource):
         import tensorflow as tf
 
         return {"id": reference["id"], "image": tf.io.read_file(reference["path"]), "label": reference["label"]}
+
+
+def evaluation_split(data_dir) -> str:
+    """What of a folder is there to evaluate with: what was held out, or else all of it."""
+    return "all" if None in _splits(pathlib.Path(data_dir)) else "validation"
+
+
+def _splits(root):
+    """The folders of the training and of the held-out classes, each None where there is none."""
+    # A class may be called "train"; but such a class holds images, and no folders.
+    return tuple(
+        next((root / name for name in names if _has_folders(root / name)), None)
+        for names in (("train",), VALIDATION_FOLDERS)
+    )
 
 
 def _has_folders(folder) -> bool:

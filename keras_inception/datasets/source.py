@@ -1,8 +1,14 @@
 """What a data set is to a pipeline: its examples in an order that is a function of a seed, each with a name."""
 
 import abc
+import os
 
 BLOCK = 256  # examples
+
+
+def cores() -> int:
+    """The cores that this process may use, for the parallel parts of a pipeline."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class Source(abc.ABC):

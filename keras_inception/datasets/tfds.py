@@ -31,9 +31,7 @@ class TFDSSource(Source):
     fully_shuffled = False
 
     def __init__(self, name: str, split: str, data_dir=None):
-        tfds = _import_tfds()
-        data_dir = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-        info = tfds.builder_from_directory(os.fspath(_prepared_folder(name, data_dir))).info
+        tfds, info = _import_tfds(), _info(name, data_dir)
         features, splits = info.features, info.splits
         found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
         kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
@@ -95,6 +93,23 @@ class TFDSSource(Source):
 
     def load(self, reference):
         return reference
+
+
+def evaluation_split(name: str, data_dir=None) -> str:
+    """What of a data set is there to evaluate with: its validation split, or else its test split.
+
+    Args:
+        name, data_dir: as for `TFDSSource`.
+
+    Raises:
+        ValueError, ImportError: as from `TFDSSource`.
+    """
+    return "validation" if "validation" in _info(name, data_dir).splits else "test"
+
+
+def _info(name, data_dir):
+    data_dir = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    return _import_tfds().builder_from_directory(os.fspath(_prepared_folder(name, data_dir))).info
 
 
 def _import_tfds():

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from keras_inception.labels import class_pairs
+from keras_inception.layers.pixels import stored_spec
 
 
 def class_names(model, count: int, columns=None, names=()) -> tuple[str, ...]:
@@ -80,9 +81,10 @@ def match_classes(names, model, count: int) -> np.ndarray:
 
 def _known(model, count):
     """The labels of a model that knows them."""
+    labels = stored_spec(model).get("labels")
     try:
-        return class_pairs(model, count) if model.get_layer("pixels").spec.get("labels") else None
-    except (ValueError, AttributeError):
+        return class_pairs(labels, count) if labels else None
+    except ValueError:  # of the network that it was made of, which had another classifier
         return None
 
 

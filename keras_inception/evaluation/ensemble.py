@@ -118,7 +118,7 @@ class Ensemble:
             for_each = []
             for model, logits in zip(self.models, self.logits, strict=True):
                 scores = np.asarray(_outputs(model.predict_on_batch(np.ascontiguousarray(view))), np.float32)
-                for_each.append(_softmax(scores) if logits else scores)
+                for_each.append(keras.ops.convert_to_numpy(keras.ops.softmax(scores)) if logits else scores)
             found = found + np.stack(for_each, 1) / len(views)
         return found
 
@@ -166,8 +166,3 @@ def _is_logits(model) -> bool:
         f"expected from_logits=True or False, for the last layer does not say it; Received: {type(layer).__name__} "
         f"{layer.name!r}"
     )
-
-
-def _softmax(scores):
-    scores = np.exp(scores - scores.max(-1, keepdims=True))
-    return scores / scores.sum(-1, keepdims=True)

@@ -17,6 +17,7 @@ from keras_inception.evaluation.metrics import Tally
 from keras_inception.evaluation.progress import Progress, fingerprint
 from keras_inception.evaluation.report import Evaluation
 from keras_inception.evaluation.stream import crop_batches, examples
+from keras_inception.layers.pixels import stored_spec
 from keras_inception.preprocessing import find_preprocessing
 
 
@@ -141,7 +142,7 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
     counts = ensemble.sum_over_workers(np.concatenate([tally.to_vector() for tally in progress.tallies]))
     if not counts.any():
         raise ValueError("expected at least one image; Received: none")
-    called = [_name(model) for model in ensemble.models]
+    called = [stored_spec(model).get("source") or model.name for model in ensemble.models]
     return [
         Evaluation(
             protocol,
@@ -262,8 +263,3 @@ def _name_the_broken(photos, error) -> None:
         except tf.errors.InvalidArgumentError:
             text = name.numpy().decode(errors="surrogateescape")
             raise ValueError(f"expected images that can be decoded; Received: {text}") from error
-
-
-def _name(model) -> str:
-    layer = next((layer for layer in model.layers if layer.name == "pixels"), None)
-    return (getattr(layer, "spec", None) or {}).get("source") or model.name

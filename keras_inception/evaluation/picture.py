@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from keras_inception.evaluation.report import FEW
+
 INK, FAINT, BLUE, LIGHT = "#1c2330", "#7b8494", "#2563eb", "#a9bbdc"
-FEW = 30  # classes whose names can be read
 
 
 def draw(evaluation, png) -> None:

@@ -1,12 +1,12 @@
 """From a data set to crops in batches, as they are wanted: no more than a few photos are in memory."""
 
 import io
-import os
 
 import numpy as np
 
 from keras_inception.datasets import ArraySource, Source
 from keras_inception.datasets.photos import decode_photo
+from keras_inception.datasets.source import cores
 from keras_inception.evaluation.crops import Protocol, cut
 from keras_inception.preprocessing import Preprocessing, open_image
 
@@ -32,7 +32,7 @@ def examples(dataset):
         else:
             dataset = tf.data.Dataset.from_tensor_slices((images, labels))
     if isinstance(dataset, Source):
-        loaded = dataset.references().map(dataset.load, num_parallel_calls=_cores(), deterministic=True)
+        loaded = dataset.references().map(dataset.load, num_parallel_calls=cores(), deterministic=True)
         return loaded.map(lambda example: (example["image"], example["label"], example["id"]))
     if not isinstance(dataset, tf.data.Dataset):
         dataset = _from_iterable(dataset)
@@ -94,16 +94,12 @@ def crop_batches(dataset, protocol: Protocol, preprocessing: Preprocessing, batc
         crops = cut(pixels, protocol, scales[0], tf.gather(sides, which))
         return crops, tf.fill((protocol.crops // len(scales) // (1 + protocol.mirrored),), label)
 
-    photos = dataset.map(decoded, num_parallel_calls=_cores(), deterministic=True)
+    photos = dataset.map(decoded, num_parallel_calls=cores(), deterministic=True)
     # Scale by scale, so that a photo's crops are not all in memory at once.
     scaled = photos.flat_map(lambda *photo: tf.data.Dataset.from_tensors(photo).repeat(len(scales)).enumerate())
-    crops = scaled.map(crops_of, num_parallel_calls=_cores(), deterministic=True)
+    crops = scaled.map(crops_of, num_parallel_calls=cores(), deterministic=True)
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return crops.rebatch(batch_size).prefetch(2).with_options(options)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -61,3 +61,9 @@ class Pixels(keras.layers.Layer):
     def get_config(self):
         config = {"mean": self.mean, "scale": self.scale, "spec": self.spec, "data_format": self.data_format}
         return {**super().get_config(), **config}
+
+
+def stored_spec(model) -> dict:
+    """The spec that a model's first layer carries; empty for a model of another kind."""
+    layer = next((layer for layer in model.layers if layer.name == "pixels"), None)
+    return getattr(layer, "spec", None) or {}
