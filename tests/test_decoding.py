@@ -14,9 +14,9 @@ SIZE = 2
 
 def decode(reference):
     """An image of the reference's number; broken where that is negative."""
-    number = tf.cast(reference["number"], tf.float32)
+    number = reference["number"]
     with tf.control_dependencies([tf.debugging.assert_non_negative(number)]):
-        return tf.fill((SIZE, SIZE, 3), number)
+        return tf.fill((SIZE, SIZE, 3), tf.cast(number, tf.uint8))
 
 
 def references(numbers, chunk):

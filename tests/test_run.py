@@ -13,7 +13,7 @@ from training.options import Augmentation
 from training.recipe import Recipe
 from training.run import BrokenImages, claim, one_sentence
 
-OPTIONS = {"size": 32, "batch_size": 2, "augmentation": Augmentation(), "seed": 0, "epoch": 0}
+OPTIONS = {"size": 32, "batch_size": 2, "augmentation": Augmentation(), "seed": 0, "epochs": [0]}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ def training_batches(
     batch_size: int,
     augmentation,
     seed: int,
-    epoch: int,
+    epochs,
     first_step: int = 0,
     worker: tuple[int, int] = (0, 1),
 ):
@@ -22,7 +22,7 @@ def training_batches(
 
     Args:
         source: a `keras_inception.datasets.ArraySource`.
-        size, batch_size, seed, epoch, first_step, worker: as for `input_pipeline.training_batches`.
+        size, batch_size, seed, epochs, first_step, worker: as for `input_pipeline.training_batches`.
         augmentation: an `Augmentation` with `crop="shift"` or `"none"`, photometric and lighting 0.
 
     Returns:
@@ -31,16 +31,16 @@ def training_batches(
     Raises:
         ValueError: an argument is not what it should be, or the augmentation needs TensorFlow.
     """
-    steps, rows = steps_left(source, batch_size, first_step), rows_of(batch_size, worker)
+    rows, per_epoch = rows_of(batch_size, worker), steps_left(source, batch_size)
+    steps_left(source, batch_size, first_step, len(epochs))  # says what is wrong with either
     if augmentation.crop not in ("shift", "none") or augmentation.photometric or augmentation.lighting:
         raise ValueError(
             "expected crop shift or none, photometric=0 and lighting=0, or TensorFlow, which all else needs; "
             f"Received: {augmentation}"
         )
-    order = np.random.default_rng((seed, epoch)).permutation(len(source))
     shift = augmentation.shift if augmentation.crop == "shift" else 0
 
-    def batch(step):
+    def batch(epoch, order, step):
         start = step * batch_size + worker[0] * rows
         indices = order[start : start + rows]
         views = [
@@ -50,7 +50,13 @@ def training_batches(
         images = np.stack(views)
         return _resized(images if shift else _central_square(images), size), source.labels[indices], np.ones(rows, "f4")
 
-    return (batch(step) for step in range(first_step, first_step + steps))
+    def batches():
+        for number, epoch in enumerate(epochs):
+            order = np.random.default_rng((seed, epoch)).permutation(len(source))
+            for step in range(0 if number else first_step, per_epoch):
+                yield batch(epoch, order, step)
+
+    return batches()
 
 
 def evaluation_batches(
@@ -76,7 +82,7 @@ def evaluation_batches(
 
     def batch(start):
         indices = np.arange(start, min(start + rows, len(source)))
-        images, labels, weights = np.zeros((rows, size, size, 3), "f4"), np.zeros(rows, "i8"), np.zeros(rows, "f4")
+        images, labels, weights = np.zeros((rows, size, size, 3), "u1"), np.zeros(rows, "i8"), np.zeros(rows, "f4")
         if len(indices):
             resized = _resized(_central_square(source.images[indices]), resize_to)
             images[: len(indices)] = resized[:, offset : offset + size, offset : offset + size]
@@ -109,12 +115,13 @@ def _central_square(images):
 
 
 def _resized(images, size):
-    """uint8 (n, h, w, 3) to float32 (n, size, size, 3): each pixel is the mean of the area that it covers."""
-    images = images.astype("float32")
+    """uint8 (n, h, w, 3) to uint8 (n, size, size, 3): each pixel is the mean of the area that it covers."""
     if images.shape[1:3] == (size, size):
         return images
+    images = images.astype("float32")
     down, across = (_area_weights(length, size) for length in images.shape[1:3])
-    return np.einsum("yi,nijc,xj->nyxc", down, images, across, optimize=True)
+    means = np.einsum("yi,nijc,xj->nyxc", down, images, across, optimize=True)
+    return (means + 0.5).astype("uint8")
 
 
 def _area_weights(length, size):

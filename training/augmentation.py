@@ -63,7 +63,7 @@ def augment(image, seed, size: int, options: Augmentation, *, pil: bool = True) 
         pil: as in `decode_photo`.
 
     Returns:
-        float32 (size, size, 3), for a batch (n, size, size, 3): RGB in 0..255.
+        uint8 (size, size, 3), for a batch (n, size, size, 3): RGB, as photos are stored.
 
     Raises:
         ValueError: the image is neither of the above.
@@ -86,7 +86,7 @@ def center(image, size: int, resize_to: int) -> tf.Tensor:
         resize_to: short side in pixels before the crop, at least `size`.
 
     Returns:
-        float32 (size, size, 3), for a batch (n, size, size, 3): RGB in 0..255.
+        uint8 (size, size, 3), for a batch (n, size, size, 3): RGB, as photos are stored.
 
     Raises:
         ValueError: `resize_to` is too small, or the image is no image.
@@ -94,7 +94,7 @@ def center(image, size: int, resize_to: int) -> tf.Tensor:
     """
     if resize_to < size:
         raise ValueError(f"expected resize_to of at least the size, {size}; Received: resize_to={resize_to!r}")
-    return _each(lambda image: _center_one(_decoded(image), size, resize_to), image, size)
+    return _each(lambda image: _whole_levels(_center_one(_decoded(image), size, resize_to)), image, size)
 
 
 def _each(function, image, size, *seeds):
@@ -109,7 +109,7 @@ def _each(function, image, size, *seeds):
         )
     if rank == single:
         return function(image, *seeds)
-    signature = tf.TensorSpec((size, size, 3), tf.float32)
+    signature = tf.TensorSpec((size, size, 3), tf.uint8)
     return tf.map_fn(lambda elements: function(*elements), (image, *seeds), fn_output_signature=signature)
 
 
@@ -121,14 +121,21 @@ def _augment_one(image, seed, size, options, pil):
     if options.crop in ("area", "window"):
         result = _resized_at_random(patch, size, decisions.interpolation, options.interpolations)
     elif options.crop == "shift":
-        result = tf.cast(patch, tf.float32) if patch.shape[:2] == (size, size) else _resized(patch, size, False, "area")
+        result = patch if patch.shape[:2] == (size, size) else _resized(patch, size, False, "area")
     else:
         result = _center_one(patch, size, size)
+    if options.photometric or options.lighting:
+        result = tf.cast(result, tf.float32)
     if options.photometric:
         result = distort(result, decisions.order, decisions.factors)
     if options.lighting:
         result = light(result, decisions.lighting)
-    return tf.ensure_shape(result, (size, size, 3))
+    return tf.ensure_shape(_whole_levels(result), (size, size, 3))
+
+
+def _whole_levels(image):
+    """To uint8: a quarter of the bytes of float32 are collected, and sent to the network's device."""
+    return image if image.dtype == tf.uint8 else tf.cast(image + 0.5, tf.uint8)
 
 
 def _cut(image, seed, options, pil):

@@ -1,5 +1,7 @@
 """The two backends that a run knows: the strategy and the engine of each, and the batches that they are given."""
 
+import functools
+
 import keras
 
 from training import distribution
@@ -74,10 +76,10 @@ class TensorFlowBackend:
             )
         worker = (0, 1) if self.asynchronous else (self.cluster.task_index, max(1, len(self.cluster.workers)))
 
-        def batches(epoch, first_step, size):
+        def batches(epochs, first_step, size):
             return input_pipeline.training_batches(
                 training,
-                **batch_options(recipe, epoch, first_step, size),
+                **batch_options(recipe, epochs, first_step, size),
                 worker=worker,
                 shuffle_buffer=recipe.shuffle_buffer,
                 shard_by=recipe.shard_by,
@@ -87,6 +89,7 @@ class TensorFlowBackend:
                 pil=not self.asynchronous,
             )
 
+        @functools.cache  # to make it takes a second, and there may be hundreds of evaluations
         def evaluation_batches():
             return input_pipeline.evaluation_batches(
                 evaluation,
@@ -138,8 +141,8 @@ class JaxBackend:
         if not (isinstance(training, ArraySource) and isinstance(evaluation, ArraySource)):
             return self._through_tensorflow(training, evaluation, on_broken)
 
-        def batches(epoch, first_step, size):
-            return array_pipeline.training_batches(training, **batch_options(recipe, epoch, first_step, size))
+        def batches(epochs, first_step, size):
+            return array_pipeline.training_batches(training, **batch_options(recipe, epochs, first_step, size))
 
         def evaluation_batches():
             return array_pipeline.evaluation_batches(
@@ -158,14 +161,14 @@ class JaxBackend:
         )
 
 
-def batch_options(recipe: Recipe, epoch: int, first_step: int, size: int) -> dict:
-    """What the batches of an epoch are made by, in whichever pipeline."""
+def batch_options(recipe: Recipe, epochs, first_step: int, size: int) -> dict:
+    """What the batches of epochs are made by, in whichever pipeline."""
     return {
         "size": size,
         "batch_size": recipe.batch_size,
         "augmentation": recipe.augmentation,
         "seed": recipe.seed,
-        "epoch": epoch,
+        "epochs": epochs,
         "first_step": first_step,
     }
 

@@ -30,18 +30,18 @@ def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
         chunks: a `tf.data.Dataset` of batched references, dicts of tensors (n,) with at least `"id"`.
         count: how many chunks there are.
         load: from a reference to a dict of tensors, whose errors are errors.
-        decode: from what `load` gives to the image, float32 (size, size, 3); it has an error if the image is broken.
+        decode: from what `load` gives to the image, uint8 (size, size, 3); it has an error if the image is broken.
         size: height and width of the images in pixels.
         name: of the source, for messages.
 
     Returns:
-        A `tf.data.Dataset` of tuples: the references; images, float32 (n, size, size, 3), black where broken; weights,
+        A `tf.data.Dataset` of tuples: the references; images, uint8 (n, size, size, 3), black where broken; weights,
         float32 (n,), 1 or 0.
     """
     import tensorflow as tf
 
     nothing = tf.nest.map_structure(lambda spec: tf.zeros((0,), spec.dtype), chunks.element_spec)
-    no_images = tf.zeros((0, size, size, 3))
+    no_images = tf.zeros((0, size, size, 3), tf.uint8)
     loaded_spec = chunks.unbatch().map(load).element_spec
 
     def announce_and_decode(number, references):
@@ -49,7 +49,7 @@ def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
 
     def attempt(turn, chunk):
         number, references = chunk
-        image = tf.TensorSpec((size, size, 3), tf.float32)
+        image = tf.TensorSpec((size, size, 3), tf.uint8)
 
         def decoded():
             return tf.map_fn(lambda reference: decode(load(reference)), references, fn_output_signature=image)

@@ -19,7 +19,7 @@ def training_batches(
     batch_size: int,
     augmentation,
     seed: int,
-    epoch: int,
+    epochs,
     first_step: int = 0,
     worker: tuple[int, int] = (0, 1),
     shuffle_buffer: int = 16_384,
@@ -29,31 +29,33 @@ def training_batches(
     broken: str = "skip",
     on_broken=None,
 ):
-    """The batches of an epoch, or of what is left of it.
+    """The batches of epochs, one after another.
 
-    An image that cannot be decoded keeps its row: black, with weight 0.
+    An image that cannot be decoded keeps its row: black, with weight 0. To begin costs a second or more, most of which
+    TensorFlow takes to build its graph: many epochs of a small data set should be one pipeline.
 
     Args:
         source: a `keras_inception.datasets.Source`.
         size: height and width of the images in pixels.
         batch_size: images in a global batch.
         augmentation: a `training.options.Augmentation`.
-        seed, epoch: decide order and augmentation.
-        first_step: batches of the epoch that were done before.
+        seed: decides, with the epoch, order and augmentation.
+        epochs: their numbers.
+        first_step: batches of the first epoch that were done before.
         worker: index and count. Worker i of w gets rows i * b / w to (i + 1) * b / w of each global batch of b.
         shuffle_buffer: undecoded examples that the order is drawn from, for a source that shuffles its files alone.
         shard_by: `"examples"`: all workers read all examples, and share the batches that one worker would see.
             `"files"`: each reads only its own files, where there are enough of them, again from the first where they
             are too few for the epoch.
-        own_order: each iterator draws an order of its own, for workers that take steps by themselves.
+        own_order: each iterator draws orders of its own, for workers that take steps by themselves.
         pil: False where another process makes the batches, and has none of this one's Python functions.
         broken: `"skip"` or `"fatal"`: what an image is that cannot be decoded.
         on_broken: called with the id of each broken image, from threads of the pipeline; None: TensorFlow prints the
             id, which it can do where no Python function can be called.
 
     Returns:
-        A `tf.data.Dataset` of `len(source) // batch_size - first_step` tuples: images, float32 (b / w, size, size, 3),
-        RGB in 0..255; labels, int64 (b / w,); weights, float32 (b / w,), 1 or 0.
+        A `tf.data.Dataset` of `len(epochs) * (len(source) // batch_size) - first_step` tuples: images, uint8
+        (b / w, size, size, 3), RGB; labels, int64 (b / w,); weights, float32 (b / w,), 1 or 0.
 
     Raises:
         ValueError: an argument is not what it should be.
@@ -63,36 +65,39 @@ def training_batches(
 
     from training.augmentation import augment
 
-    steps = steps_left(source, batch_size, first_step)
-    rows = rows_of(batch_size, worker)
+    rows, epochs = rows_of(batch_size, worker), np.array(epochs, np.int64)
+    per_epoch, steps = steps_left(source, batch_size), steps_left(source, batch_size, first_step, len(epochs))
     if shard_by not in ("examples", "files"):
         raise ValueError(f"expected shard_by to be examples or files; Received: shard_by={shard_by!r}")
     by_files = shard_by == "files" and source.num_files >= worker[1] > 1
 
-    def in_order(seed):
-        references = source.references(seed=seed, shard=worker if by_files else (0, 1))
+    def in_order(epoch, order, done):
+        """What is left for this worker of an epoch, in the order of a seed."""
+        if own_order:
+            order = tf.raw_ops.NonDeterministicInts(shape=(), dtype=tf.int64)
+        references = source.references(seed=order, shard=worker if by_files else (0, 1))
         if not source.fully_shuffled:
-            references = _shuffled(references, shuffle_buffer, seed)
-        return references
+            references = _shuffled(references, shuffle_buffer, order)
+        if by_files:
+            references = references.repeat().skip(done * rows)
+        else:
+            references = _worker_rows(references.skip(done * batch_size), batch_size, worker)
+        references = references.take((per_epoch - done) * rows)
+        return references.map(lambda reference: {**reference, "epoch": epoch})
 
-    if own_order:
-        # Drawn where the iterator is made: a seed that is drawn here would be the same for all.
-        seeds = tf.data.Dataset.from_tensors(0).map(lambda _: tf.raw_ops.NonDeterministicInts(shape=(), dtype=tf.int64))
-        references = seeds.flat_map(in_order)
-    else:
-        references = in_order(_order_seed(seed, epoch))
-    if by_files:
-        references = references.repeat().skip(first_step * rows)
-    else:
-        references = _worker_rows(references.skip(first_step * batch_size), batch_size, worker)
-    keys = ([seed, epoch], [epoch, ~seed])  # of siphash
+    def load(reference):
+        return {**source.load(reference), "epoch": reference["epoch"]}
 
     def decode(example):
-        hashes = [tf.strings.to_hash_bucket_strong(example["id"], 2**62, [k % 2**63 for k in key]) for key in keys]
+        name = tf.strings.join([tf.strings.as_string(example["epoch"]), example["id"]], "/")
+        hashes = [tf.strings.to_hash_bucket_strong(name, 2**62, key) for key in keys]
         return augment(example["image"], tf.stack(hashes), size, augmentation, pil=pil)
 
-    references = references.take(steps * rows)
-    return _batches(references, steps * rows, source, decode, size, rows, steps, broken, on_broken)
+    keys = [[seed, 0], [seed, 1]]  # of siphash
+    orders = np.array([_order_seed(seed, int(epoch)) for epoch in epochs], np.int64)
+    done = np.array([first_step, *[0] * (len(epochs) - 1)], np.int64)
+    references = tf.data.Dataset.from_tensor_slices((epochs, orders, done)).flat_map(in_order)
+    return _batches(references, steps * rows, source, load, decode, size, rows, steps, broken, on_broken)
 
 
 def evaluation_batches(
@@ -130,14 +135,14 @@ def evaluation_batches(
     references = _worker_rows(source.references(), batch_size, worker)
     whole, rest = divmod(len(source), batch_size)
     examples = whole * rows + min(max(0, rest - worker[0] * rows), rows)
-    return _batches(references, examples, source, decode, size, rows, steps, broken, on_broken)
+    return _batches(references, examples, source, source.load, decode, size, rows, steps, broken, on_broken)
 
 
-def steps_left(source, batch_size: int, first_step: int = 0) -> int:
-    """Batches of an epoch from a step on.
+def steps_left(source, batch_size: int, first_step: int = 0, epochs: int = 1) -> int:
+    """Batches of epochs, from a step of the first on.
 
     Raises:
-        ValueError: the source is smaller than a batch, or the epoch than the step.
+        ValueError: the source is smaller than a batch, or the epoch than the step; or there is no epoch.
     """
     steps = len(source) // batch_size
     if not steps:
@@ -146,7 +151,9 @@ def steps_left(source, batch_size: int, first_step: int = 0) -> int:
         )
     if not 0 <= first_step <= steps:
         raise ValueError(f"expected first_step in [0, {steps}]; Received: first_step={first_step!r}")
-    return steps - first_step
+    if epochs < 1:
+        raise ValueError(f"expected at least one epoch; Received: {epochs}")
+    return epochs * steps - first_step
 
 
 def rows_of(batch_size, worker) -> int:
@@ -193,7 +200,7 @@ def _worker_rows(references, batch_size, worker):
     return numbered.map(lambda _, reference: reference)
 
 
-def _batches(references, examples, source, decode, size, rows, steps, broken, on_broken):
+def _batches(references, examples, source, load, decode, size, rows, steps, broken, on_broken):
     """Batches of `rows` images, labels and weights, in the order of the references, of which there are `examples`."""
     import tensorflow as tf
 
@@ -220,9 +227,9 @@ def _batches(references, examples, source, decode, size, rows, steps, broken, on
     def joined(images, labels, weights):
         return tf.reshape(images, (rows, size, size, 3)), tf.reshape(labels, (rows,)), tf.reshape(weights, (rows,))
 
-    chunks = decode_chunks(references.batch(chunk), -(-examples // chunk), source.load, decode, size, source.name)
+    chunks = decode_chunks(references.batch(chunk), -(-examples // chunk), load, decode, size, source.name)
     chunks = chunks.map(checked).map(filled)
-    blank = (tf.zeros((chunk, size, size, 3)), tf.zeros((chunk,), tf.int64), tf.zeros((chunk,)))
+    blank = (tf.zeros((chunk, size, size, 3), tf.uint8), tf.zeros((chunk,), tf.int64), tf.zeros((chunk,)))
     chunks = chunks.concatenate(tf.data.Dataset.from_tensors(blank).repeat()).take(steps * rows // chunk)
     # To join chunks is to copy them.
     batches = chunks if chunk == rows else chunks.batch(rows // chunk, drop_remainder=True).map(joined)

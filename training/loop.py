@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 
@@ -21,7 +22,8 @@ class Data:
     """Where the batches come from.
 
     Attributes:
-        training: from epoch, first step in it and input size to the rest of the epoch's batches.
+        training: from epochs, one after another, first step in the first of them and input size to all their batches
+            from there on.
         evaluation: gives all batches of the evaluation split.
         steps_per_epoch: batches of an epoch.
     """
@@ -88,8 +90,9 @@ class Loop:
                 stack.callback(self._close, monitor)
             self._tell("begin", self.step, self.total_steps)
             self.callbacks.on_train_begin()
+            batches = self._batches()
             while self.step < self.total_steps and not self.engine.model.stop_training:
-                self._epoch(self.step // self.data.steps_per_epoch)
+                self._epoch(self.step // self.data.steps_per_epoch, batches)
             stopped = self.step < self.total_steps
             self.callbacks.on_train_end()
             self.engine.adopt()
@@ -131,20 +134,27 @@ class Loop:
     def _frozen(self, step: int) -> bool:
         return step < self.recipe.frozen_epochs * self.data.steps_per_epoch
 
-    def _epoch(self, epoch: int):
+    def _batches(self):
+        """All batches from here to the end, from one pipeline as long as the size of the images stays."""
+        per_epoch = self.data.steps_per_epoch
+        for size, epochs in itertools.groupby(range(self.step // per_epoch, self.recipe.epochs), self.recipe.size):
+            epochs = list(epochs)
+            yield from self.engine.distribute(self.data.training(epochs, self.step - epochs[0] * per_epoch, size))
+            end = (epochs[-1] + 1) * per_epoch
+            if self.step != end:
+                raise RuntimeError(f"expected batches up to step {end}; Received: the last at step {self.step}")
+
+    def _epoch(self, epoch: int, batches):
         self.engine.set_phase(self._frozen(self.step))
-        first = self.step % self.data.steps_per_epoch
+        left = self.data.steps_per_epoch - self.step % self.data.steps_per_epoch
         self.callbacks.on_epoch_begin(epoch)
-        for batch in self.engine.distribute(self.data.training(epoch, first, self.recipe.size(epoch))):
+        for batch in itertools.islice(batches, left):
             if self.monitors and self.step == epoch * self.data.steps_per_epoch:
                 self._show(batch)
             self._step(batch)
             if self.engine.model.stop_training:
                 break  # in the middle of an epoch, as fit does
         self._settle(0)
-        end = (epoch + 1) * self.data.steps_per_epoch
-        if self.step != end and not self.engine.model.stop_training:
-            raise RuntimeError(f"expected epoch {epoch} to end at step {end}; Received: its data ended at {self.step}")
         logs = dict(self._last)
         last = self.step == self.total_steps
         if last or (epoch + 1) % self.recipe.evaluate_every == 0:

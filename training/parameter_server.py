@@ -34,7 +34,7 @@ class ParameterServerEngine(TensorFlowEngine):
         self._predict = tf.function(self._replica_prediction, reduce_retracing=True)
 
     def distribute(self, dataset):
-        """For each step of the rest of the epoch the workers' iterators, of which each worker uses its own."""
+        """For each step of the data set the workers' iterators, of which each worker uses its own."""
         steps = int(dataset.cardinality())
         if self._sample is None:
             self._sample = dataset.take(1)

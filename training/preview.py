@@ -75,7 +75,7 @@ def _examples(source, augmentation, size, resize_to, seeds, rows, views):
             continue
         label = int(example["label"])
         name = source.classes[label] if 0 <= label < len(source.classes) else f"class {label}"
-        shown = [np.round(picture).astype(np.uint8) for picture in pictures]
+        shown = [picture.numpy() for picture in pictures]
         examples.append((name, example["id"].numpy().decode(errors="replace"), shown))
         if len(examples) == rows:
             break

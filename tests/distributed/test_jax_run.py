@@ -114,7 +114,7 @@ def test_the_batches_of_arrays_need_no_tensorflow():
         "from training.array_pipeline import evaluation_batches, training_batches\n"
         "from training.options import Augmentation\n"
         "options = Augmentation(crop='shift', photometric=0.0, lighting=0.0)\n"
-        "batches = training_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)\n"
+        "batches = training_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epochs=[2])\n"
         "print(sum(float(images.sum()) for images, *_ in batches))\n"
         "evaluation = evaluation_batches(synthetic('validation'), size=24, resize_to=32, batch_size=64)\n"
         "print(sum(float(weights.sum()) for *_, weights in evaluation))"
@@ -126,7 +126,7 @@ def test_the_batches_of_arrays_need_no_tensorflow():
     assert result.returncode == 0, result.stderr
     total, count = map(float, result.stdout.split())
     options = Augmentation(crop="shift", photometric=0.0, lighting=0.0)
-    batches = training_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epoch=2)
+    batches = training_batches(synthetic(), size=24, batch_size=64, augmentation=options, seed=1, epochs=[2])
     assert total == pytest.approx(sum(float(images.sum()) for images, *_ in batches)) and count == 160
 
 
