@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.curves import plot_curves, read_metrics, smoothed
+from training.curves import compare_curves, main, plot_curves, read_metrics, smoothed
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -129,3 +129,30 @@ def test_the_program(tmp_path):
     metrics, png = write(tmp_path / "metrics.jsonl", step(1), evaluation(1)), tmp_path / "c.png"
     subprocess.run([sys.executable, "-m", "training.curves", metrics, png], cwd=ROOT, check=True, timeout=60)
     assert Image.open(png).format == "PNG"
+
+
+def test_several_runs_in_one_picture(tmp_path, monkeypatch, capsys):
+    from matplotlib import figure
+
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+    paths = []
+    for name, accuracies in (("tuned", (0.8, 0.9)), ("scratch", (0.3, 0.5))):
+        (tmp_path / name).mkdir()
+        lines = [evaluation(10 * (at + 1), accuracy=accuracy) for at, accuracy in enumerate(accuracies)]
+        paths.append(str(write(tmp_path / name / "metrics.jsonl", step(1), *lines)))
+    assert main([*paths, str(tmp_path / "c.png"), "--title", "cells"]) == 0
+    (axis,) = drawn[0].axes
+    assert [list(line.get_ydata()) for line in axis.lines] == [[0.8, 0.9], [0.3, 0.5]]
+    assert [list(line.get_xdata()) for line in axis.lines] == [[10, 20], [10, 20]]
+    assert [text.get_text() for text in axis.texts] == ["tuned, 90.0%", "scratch, 50.0%"]
+    assert main([paths[0], paths[0], str(tmp_path / "c.png")]) == 1
+    assert "expected runs in folders of different names; Received: tuned, tuned" in capsys.readouterr().err
+
+
+def test_a_comparison_is_a_picture_of_evaluations(tmp_path):
+    runs = {"a": write(tmp_path / "a", evaluation(1)), "b": write(tmp_path / "b", evaluation(1), evaluation(2))}
+    compare_curves(runs, tmp_path / "c.png", title="two")
+    assert Image.open(tmp_path / "c.png").format == "PNG"
+    with pytest.raises(ValueError, match="expected a run that was evaluated; Received: .*m"):
+        compare_curves({"m": write(tmp_path / "m", step(1))}, tmp_path / "c.png")

@@ -1,5 +1,10 @@
-"""The curves of a run as a picture: `python -m training.curves RUN/metrics.jsonl curves.png`."""
+"""The curves of a run as a picture, or those of several in one.
 
+python -m training.curves RUN/metrics.jsonl curves.png
+python -m training.curves RUN/metrics.jsonl OTHER/metrics.jsonl curves.png
+"""
+
+import argparse
 import array
 import json
 import math
@@ -46,15 +51,8 @@ def plot_curves(metrics, png, *, title: str = "") -> None:
     Raises:
         ImportError: matplotlib is not installed; the message says what to install.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("expected matplotlib for the curves: pip install 'keras-inception[train]'") from error
-
     steps, evaluations, resumed = read_metrics(metrics)
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(10, 7)
     loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
     every = slice(None, None, max(1, len(steps["step"]) // POINTS))
     at = steps["step"][every]
@@ -78,13 +76,60 @@ def plot_curves(metrics, png, *, title: str = "") -> None:
     rate.set_ylabel("learning rate")
     rate.set_xlabel("step" + (" (dotted: resumed)" if resumed else ""))
     for axis in (loss, accuracy, rate):
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-        axis.set_axisbelow(True)
+        _plain(axis)
         for step in resumed:
             axis.axvline(step, color="#888888", linestyle=":", linewidth=1.2)
     figure.suptitle(title, fontsize=13)
     figure.savefig(png, dpi=110)
+
+
+def compare_curves(runs: dict, png, *, title: str = "") -> None:
+    """Draws the accuracies that several runs were evaluated with over their steps, each line named at its end.
+
+    Args:
+        runs: the `metrics.jsonl` of each by its name, at most ten.
+        png: the picture.
+        title: above it.
+
+    Raises:
+        ValueError: a run was never evaluated.
+        ImportError: matplotlib is not installed; the message says what to install.
+    """
+    figure = _figure(8, 4.5)
+    axis = figure.subplots()
+    for number, (name, metrics) in enumerate(runs.items()):
+        _, evaluations, _ = read_metrics(metrics)
+        if not evaluations["step"]:
+            raise ValueError(f"expected a run that was evaluated; Received: {metrics}")
+        (line,) = axis.plot(evaluations["step"], evaluations["accuracy"], f"C{number}o-", ms=4, lw=1.6, clip_on=False)
+        end = (evaluations["step"][-1], evaluations["accuracy"][-1])
+        text = f"{name}, {end[1]:.1%}"
+        axis.annotate(text, end, (8, 0), textcoords="offset points", va="center", color=line.get_color())
+    axis.set_ylim(None, 1)
+    axis.set_xlabel("step")
+    axis.set_ylabel("accuracy of the evaluation")
+    _plain(axis)
+    figure.suptitle(title, fontsize=13)
+    figure.savefig(png, dpi=110, bbox_inches="tight")
+
+
+def _figure(width, height):
+    """An empty figure, in inches."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("expected matplotlib for the curves: pip install 'keras-inception[train]'") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axis):
+    """Without a frame, and with faint lines behind the curves."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    axis.set_axisbelow(True)
 
 
 def smoothed(values) -> list[float]:
@@ -104,5 +149,27 @@ def _typical(values) -> float:
     return ordered[math.ceil(0.99 * (len(ordered) - 1))] if ordered else 0.0
 
 
+def main(argv=None) -> int:
+    """Runs the program; 1 after an error, said in one sentence."""
+    parser = argparse.ArgumentParser(prog="python -m training.curves", description=__doc__.splitlines()[0])
+    parser.add_argument("metrics", nargs="+", type=pathlib.Path, help="metrics.jsonl of a run, or of several")
+    parser.add_argument("png", help="the picture")
+    parser.add_argument("--title", help="above it (default: the folder of the one run)")
+    arguments = parser.parse_args(argv)
+    names = [path.resolve().parent.name for path in arguments.metrics]
+    try:
+        if len(names) == 1:
+            plot_curves(arguments.metrics[0], arguments.png, title=arguments.title or names[0])
+        else:
+            if len(set(names)) < len(names):
+                raise ValueError(f"expected runs in folders of different names; Received: {', '.join(names)}")
+            runs = dict(zip(names, arguments.metrics, strict=True))
+            compare_curves(runs, arguments.png, title=arguments.title or "")
+    except (OSError, ValueError, ImportError) as error:
+        print(f"curves: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    plot_curves(sys.argv[1], sys.argv[2], title=pathlib.Path(sys.argv[1]).parent.name)
+    sys.exit(main())

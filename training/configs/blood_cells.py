@@ -1,0 +1,29 @@
+"""Fine-tuning on 300 images of 32 pixels: three kinds of blood cells, from `weights/cifar10` or from scratch.
+
+python -m training.cut_objects BCCD CELLS --per-class 100
+python -m training.train training/configs/blood_cells.py --data-dir CELLS --work-dir RUN
+
+"""
+
+from training.options import Augmentation
+from training.recipe import Recipe
+
+recipe = Recipe(
+    variant="batch_norm",
+    stem="small",
+    weights="cifar10",
+    aux_heads=False,
+    dropout=0.2,
+    dataset="folder",
+    sizes=(32,),
+    resize_to=32,
+    augmentation=Augmentation(area=(0.5, 1.0), photometric=0.2),
+    epochs=20,
+    batch_size=20,
+    learning_rate=0.01,
+    schedule="cosine",
+    warmup_epochs=2.0,
+    weight_decay=5e-4,
+    average=None,
+    checkpoint_every=50,
+)
