@@ -26,7 +26,7 @@ def references(numbers, chunk):
 
 
 def decoded(chunks, count, load=lambda reference: reference):
-    found = list(decode_chunks(chunks, count, load, decode, SIZE, "numbers").as_numpy_iterator())
+    found = list(decode_chunks(chunks.skip, count, load, decode, SIZE, "numbers").as_numpy_iterator())
     images = np.concatenate([images for _, images, _ in found])
     assert images.shape[1:] == (SIZE, SIZE, 3)
     ids = [name.decode() for part, _, _ in found for name in part["id"]]

@@ -123,6 +123,75 @@ def test_epochs_follow_one_another(train):
     assert_equal(train(epochs=[4, 5, 7], first_step=2, **settings), alone[0][2:] + alone[1] + alone[2])
 
 
+def test_epochs_of_files_follow_one_another(tiles):
+    settings = {"size": 8, "batch_size": 8, "augmentation": SHIFTS, "seed": 0, "worker": (1, 2), "shard_by": "files"}
+    alone = [collected(training_batches(tiles, epochs=[epoch], **settings)) for epoch in (4, 5)]
+    together = collected(training_batches(tiles, epochs=[4, 5], first_step=3, **settings))
+    assert_equal(together, alone[0][3:] + alone[1])
+
+
+def test_an_evaluation_may_be_repeated(broken):
+    named = []
+    batches = evaluation_batches(broken, size=8, resize_to=8, batch_size=6, on_broken=named.append)
+    assert_equal(collected(batches), collected(batches))
+    assert len(named) == 2 * len(BROKEN)
+
+
+class FailsOnce(ArraySource):
+    """Its disk has an error at one of its reads, and then no more."""
+
+    def __init__(self, at):
+        images = arrays()
+        super().__init__(images.images, images.labels)
+        self.at, self.reads = at, 0
+
+    def references(self, **arguments):
+        def read(number):
+            self.reads += 1
+            if self.reads == self.at:
+                raise OSError("the disk is slow today")
+            return number
+
+        def read_each(reference):
+            label = tf.ensure_shape(tf.numpy_function(read, [reference["label"]], tf.int64), ())
+            return {**reference, "label": label}
+
+        return super().references(**arguments).map(read_each)
+
+
+def test_an_error_has_no_more_than_an_epoch_read_again():
+    source = FailsOnce(at=2000)
+    batches = training_batches(source, size=8, batch_size=8, augmentation=PLAIN, seed=0, epochs=range(100))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected 500 chunks of arrays to be readable"):
+        collected(batches)
+    # Some that come after it are read before it is noticed.
+    assert 2000 < source.reads < 2000 + 40 + 200
+
+
+@pytest.mark.parametrize("kind", ["tfds", "folder", "arrays"])
+def test_references_from_the_middle_are_those_of_the_whole(tiles, folder, kind, monkeypatch):
+    """As they are read once more after an error."""
+    from training import input_pipeline
+
+    seen = []
+
+    def look(chunks_from, count, *_):
+        ids = [[name for chunk in chunks_from(number) for name in chunk["id"].numpy()] for number in range(count)]
+        seen.append((count, ids))
+        raise InterruptedError
+
+    monkeypatch.setattr(input_pipeline, "decode_chunks", look)
+    source = {"tfds": tiles, "folder": folder, "arrays": arrays()}[kind]
+    for worker in ((0, 1), (1, 2)):
+        with pytest.raises(InterruptedError):
+            options = {"size": 8, "batch_size": 8, "augmentation": PLAIN, "seed": 0, "worker": worker}
+            training_batches(source, epochs=[3, 1, 4], first_step=2, **options)
+        count, ids = seen.pop()
+        rows = 8 // worker[1]
+        assert count == 13 and len(ids[0]) == 13 * rows
+        assert all(left == ids[0][number * rows :] for number, left in enumerate(ids))
+
+
 def test_workers_share_the_batches_of_one(train):
     whole = train(augmentation=SHIFTS, first_step=1)
     parts = [train(augmentation=SHIFTS, first_step=1, worker=(index, 2)) for index in range(2)]
@@ -366,6 +435,14 @@ def test_iterators_may_have_an_order_of_their_own(tiles, folder):
         assert int(dataset.cardinality()) == 5
         twice = numbers(collected(training_batches(source, own_order=True, **(settings | {"epochs": [0, 0]}))))
         assert twice[:40] != twice[40:] and len(set(twice[:40])) == len(set(twice[40:])) == 40
+
+
+def test_iterators_with_an_order_of_their_own_see_views_of_their_own():
+    source = ArraySource(np.repeat(arrays().images[:1], 40, 0), np.zeros(40, int))
+    settings = {"size": 8, "batch_size": 40, "augmentation": SHIFTS, "seed": 0, "epochs": [0]}
+    dataset = training_batches(source, own_order=True, **settings)
+    views = [sorted(image.tobytes() for image in next(iter(dataset))[0].numpy()) for _ in range(4)]
+    assert len({tuple(found) for found in views}) == 4, "of the same images, in the same epoch"
 
 
 @pytest.mark.skipif(not (CIFAR10 / "cifar10").is_dir(), reason=f"cifar10 is not prepared in {CIFAR10}")

@@ -1,7 +1,10 @@
 """Whole runs in this process: what a callback that stops them leaves behind, and weights that are no numbers."""
 
+import dataclasses
 import errno
+import itertools
 import json
+import math
 
 import keras
 import pytest
@@ -84,6 +87,48 @@ def test_a_full_disk_that_the_log_meets_first(tmp_path, monkeypatch):
         train(recipe, name="full", work_dir=tmp_path)
     assert (tmp_path / "checkpoints" / "step-00000004.checkpoint").is_file()
     assert disk.shown == [(0, (128, 32, 32, 3)), (4, (128, 32, 32, 3))], "images, at the beginning of each epoch"
+
+
+class Resized(Monitor):
+    """Is told what the images of each epoch are like, and stops a run as SIGKILL would: without a checkpoint."""
+
+    def __init__(self, last=math.inf):
+        self.last, self.shown, self.steps = last, [], []
+
+    def images(self, step, batch):
+        self.shown.append((step, batch.shape[1], batch.dtype.name))
+
+    def step(self, step, logs, images):
+        if step > self.last:
+            raise InterruptedError("killed")
+        self.steps.append(step)
+
+
+def test_images_that_grow_also_in_a_run_that_is_resumed(tmp_path, monkeypatch):
+    monitors = [Resized(last=10), Resized()]
+    monkeypatch.setattr(run, "watch", lambda *_: [waiting.pop(0)])
+    waiting = list(monitors)
+    recipe = Recipe(**{**FIELDS, "sizes": (32, 48, 48, 32), "resize_to": 48}, checkpoint_every=3)
+    with pytest.raises(InterruptedError):
+        train(recipe, name="grows", work_dir=tmp_path)
+    assert monitors[0].shown == [(0, 32, "uint8"), (4, 48, "uint8"), (8, 48, "uint8")]
+    train(recipe, name="grows", work_dir=tmp_path)
+    assert monitors[1].steps == list(range(10, 17)), "from the checkpoint of step 9"
+    assert monitors[1].shown == [(12, 32, "uint8")]
+
+
+def test_data_that_end_too_early_are_an_error(tmp_path, monkeypatch):
+    from training import backends
+
+    whole = backends.TensorFlowBackend.data
+
+    def short(self, *arguments):
+        data = whole(self, *arguments)
+        return dataclasses.replace(data, training=lambda *where: itertools.islice(data.training(*where), 3))
+
+    monkeypatch.setattr(backends.TensorFlowBackend, "data", short)
+    with pytest.raises(RuntimeError, match="expected batches up to step 16; Received: the last at step 3"):
+        train(Recipe(**FIELDS), name="short", work_dir=tmp_path)
 
 
 class StopAt(keras.callbacks.Callback):

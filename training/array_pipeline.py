@@ -5,6 +5,11 @@ import numpy as np
 from training.input_pipeline import rows_of, steps_left
 
 
+def knows(augmentation) -> bool:
+    """Whether NumPy alone can do what an augmentation says."""
+    return augmentation.crop in ("shift", "none") and not augmentation.photometric and not augmentation.lighting
+
+
 def training_batches(
     source,
     *,
@@ -33,7 +38,7 @@ def training_batches(
     """
     rows, per_epoch = rows_of(batch_size, worker), steps_left(source, batch_size)
     steps_left(source, batch_size, first_step, len(epochs))  # says what is wrong with either
-    if augmentation.crop not in ("shift", "none") or augmentation.photometric or augmentation.lighting:
+    if not knows(augmentation):
         raise ValueError(
             "expected crop shift or none, photometric=0 and lighting=0, or TensorFlow, which all else needs; "
             f"Received: {augmentation}"

@@ -138,7 +138,8 @@ class JaxBackend:
         from training import array_pipeline, input_pipeline
 
         recipe = self.recipe
-        if not (isinstance(training, ArraySource) and isinstance(evaluation, ArraySource)):
+        in_memory = isinstance(training, ArraySource) and isinstance(evaluation, ArraySource)
+        if not in_memory or not array_pipeline.knows(recipe.augmentation):
             return self._through_tensorflow(training, evaluation, on_broken)
 
         def batches(epochs, first_step, size):
@@ -152,6 +153,9 @@ class JaxBackend:
         return Data(batches, evaluation_batches, input_pipeline.steps_left(training, recipe.batch_size))
 
     def _through_tensorflow(self, training, evaluation, on_broken) -> Data:
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")  # whose memory TensorFlow would take from JAX
         tensorflow = TensorFlowBackend(self.recipe, "one", distribution.Cluster())
         data = tensorflow.data(training, evaluation, on_broken)
         return Data(

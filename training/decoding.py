@@ -15,7 +15,7 @@ def chunk_length(rows: int, size: int) -> int:
     return max(length for length in range(1, longest + 1) if rows % length == 0)
 
 
-def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
+def decode_chunks(chunks_from, count: int, load, decode, size: int, name: str):
     """Decodes the images of chunks of references, in order, and gives those that are broken the weight 0.
 
     An error cannot be caught inside of a graph, but a data set can leave out the element that has one. So each chunk
@@ -27,7 +27,8 @@ def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
     before they are decoded one by one; and references, where a chunk lacks even its announcement.
 
     Args:
-        chunks: a `tf.data.Dataset` of batched references, dicts of tensors (n,) with at least `"id"`.
+        chunks_from: gives, from a number on, a `tf.data.Dataset` of batched references, dicts of tensors (n,) with at
+            least `"id"`.
         count: how many chunks there are.
         load: from a reference to a dict of tensors, whose errors are errors.
         decode: from what `load` gives to the image, uint8 (size, size, 3); it has an error if the image is broken.
@@ -40,6 +41,7 @@ def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
     """
     import tensorflow as tf
 
+    chunks = chunks_from(0)
     nothing = tf.nest.map_structure(lambda spec: tf.zeros((0,), spec.dtype), chunks.element_spec)
     no_images = tf.zeros((0, size, size, 3), tf.uint8)
     loaded_spec = chunks.unbatch().map(load).element_spec
@@ -67,7 +69,7 @@ def decode_chunks(chunks, count: int, load, decode, size: int, name: str):
 
     def reread(number):
         """Has the error that a chunk was lost by once more, where it is not left out."""
-        found = chunks.skip(number).take(1).reduce(np.int64(0), lambda total, _: total + 1)
+        found = chunks_from(number).take(1).reduce(np.int64(0), lambda total, _: total + 1)
         text = f"expected {count} chunks of {name} to be readable; Received: an error in chunk "
         with tf.control_dependencies([found]):
             return tf.debugging.Assert(False, [tf.strings.join([text, tf.strings.as_string(number)])])

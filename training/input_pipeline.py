@@ -1,7 +1,8 @@
 """From a data set to batches: order, decoding, augmentation, and who gets which rows.
 
 Every random choice is a function of seed, epoch and example. So a run can go on at any step, and any number of workers
-sees together the batches that one would. (Asynchronous workers, which no one repeats, draw orders of their own.)
+sees together the batches that one would. (Asynchronous workers, which no one repeats, draw orders and views of their
+own.)
 
 `training.array_pipeline` does the same for arrays in NumPy alone.
 """
@@ -83,20 +84,32 @@ def training_batches(
         else:
             references = _worker_rows(references.skip(done * batch_size), batch_size, worker)
         references = references.take((per_epoch - done) * rows)
-        return references.map(lambda reference: {**reference, "epoch": epoch})
+        # Workers that draw their own orders each begin with the first epoch, and again when they were lost: its number
+        # would give them all the same views of an image.
+        views = order if own_order else epoch
+        return references.map(lambda reference: {**reference, "views": views})
+
+    keys = [[seed, 0], [seed, 1]]  # of siphash
 
     def load(reference):
-        return {**source.load(reference), "epoch": reference["epoch"]}
+        return {**source.load(reference), "views": reference["views"]}
 
     def decode(example):
-        name = tf.strings.join([tf.strings.as_string(example["epoch"]), example["id"]], "/")
+        name = tf.strings.join([tf.strings.as_string(example["views"]), example["id"]], "/")
         hashes = [tf.strings.to_hash_bucket_strong(name, 2**62, key) for key in keys]
         return augment(example["image"], tf.stack(hashes), size, augmentation, pil=pil)
 
-    keys = [[seed, 0], [seed, 1]]  # of siphash
     orders = np.array([_order_seed(seed, int(epoch)) for epoch in epochs], np.int64)
     done = np.array([first_step, *[0] * (len(epochs) - 1)], np.int64)
-    references = tf.data.Dataset.from_tensor_slices((epochs, orders, done)).flat_map(in_order)
+
+    def references(first=0):
+        """This worker's references from one of them on; no epoch before it is read."""
+        first = tf.cast(first, tf.int64)
+        begun = first + first_step * rows
+        parts = tf.data.Dataset.from_tensor_slices((epochs, orders, done)).skip(begun // (per_epoch * rows))
+        before = tf.where(begun < per_epoch * rows, first, begun % (per_epoch * rows))
+        return parts.flat_map(in_order).skip(before)
+
     return _batches(references, steps * rows, source, load, decode, size, rows, steps, broken, on_broken)
 
 
@@ -132,7 +145,9 @@ def evaluation_batches(
     def decode(example):
         return center(example["image"], size, resize_to)
 
-    references = _worker_rows(source.references(), batch_size, worker)
+    def references(first=0):
+        return _worker_rows(source.references(), batch_size, worker).skip(first)
+
     whole, rest = divmod(len(source), batch_size)
     examples = whole * rows + min(max(0, rest - worker[0] * rows), rows)
     return _batches(references, examples, source, source.load, decode, size, rows, steps, broken, on_broken)
@@ -201,7 +216,10 @@ def _worker_rows(references, batch_size, worker):
 
 
 def _batches(references, examples, source, load, decode, size, rows, steps, broken, on_broken):
-    """Batches of `rows` images, labels and weights, in the order of the references, of which there are `examples`."""
+    """Batches of `rows` images, labels and weights, in the order of the references, of which there are `examples`.
+
+    `references` is a function that gives them from a number on.
+    """
     import tensorflow as tf
 
     if broken not in ("skip", "fatal"):
@@ -227,7 +245,10 @@ def _batches(references, examples, source, load, decode, size, rows, steps, brok
     def joined(images, labels, weights):
         return tf.reshape(images, (rows, size, size, 3)), tf.reshape(labels, (rows,)), tf.reshape(weights, (rows,))
 
-    chunks = decode_chunks(references.batch(chunk), -(-examples // chunk), load, decode, size, source.name)
+    def chunks_from(number):
+        return references(number * chunk).batch(chunk)
+
+    chunks = decode_chunks(chunks_from, -(-examples // chunk), load, decode, size, source.name)
     chunks = chunks.map(checked).map(filled)
     blank = (tf.zeros((chunk, size, size, 3), tf.uint8), tf.zeros((chunk,), tf.int64), tf.zeros((chunk,)))
     chunks = chunks.concatenate(tf.data.Dataset.from_tensors(blank).repeat()).take(steps * rows // chunk)

@@ -22,8 +22,8 @@ class Data:
     """Where the batches come from.
 
     Attributes:
-        training: from epochs, one after another, first step in the first of them and input size to all their batches
-            from there on.
+        training: gives the batches of epochs, one after another. Arguments: their numbers, how many batches of the
+            first were done before, and the size of the images in pixels.
         evaluation: gives all batches of the evaluation split.
         steps_per_epoch: batches of an epoch.
     """

@@ -17,7 +17,7 @@ class Monitor:
         """Before the first step of this process, when `step` are done."""
 
     def images(self, step: int, batch) -> None:
-        """Of a batch as the network sees it: RGB 0..255, (n, height, width, 3)."""
+        """Of a batch as the network sees it: uint8 (n, height, width, 3), RGB."""
 
     def step(self, step: int, logs: dict, images: int) -> None:
         """After each step, with its own loss and metrics and the number of images that it took."""
@@ -174,7 +174,7 @@ class TensorBoard(Monitor):
     def images(self, step: int, batch) -> None:
         """Shows up to 16 of them."""
         with self._writer.as_default():
-            self._summary.image("augmented", batch[:16] / 255.0, step=step, max_outputs=16)
+            self._summary.image("augmented", batch[:16], step=step, max_outputs=16)
         self._writer.flush()
 
     def step(self, step: int, logs: dict, images: int) -> None:

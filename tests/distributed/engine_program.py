@@ -47,7 +47,7 @@ def main(out, devices, fields):
         engine = TensorFlowEngine(recipe, classes, strategy)
 
     rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (STEPS * BATCH, 32, 32, 3)).astype("float32")
+    images = rng.integers(0, 256, (STEPS * BATCH, 32, 32, 3), "uint8")
     labels = rng.integers(0, 10, STEPS * BATCH)
     weights = np.ones(STEPS * BATCH, "float32")
     weights[5] = 0  # a broken image

