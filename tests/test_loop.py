@@ -105,16 +105,17 @@ class Resized(Monitor):
 
 
 def test_images_that_grow_also_in_a_run_that_is_resumed(tmp_path, monkeypatch):
-    monitors = [Resized(last=10), Resized()]
-    monkeypatch.setattr(run, "watch", lambda *_: [waiting.pop(0)])
-    waiting = list(monitors)
-    recipe = Recipe(**{**FIELDS, "sizes": (32, 48, 48, 32), "resize_to": 48}, checkpoint_every=3)
+    watching, watch = [], run.watch
+    monkeypatch.setattr(run, "watch", lambda *arguments: [*watch(*arguments), watching[-1]])
+    recipe = Recipe(**{**FIELDS, "epochs": 3, "sizes": (32, 33, 32), "resize_to": 33}, checkpoint_every=5)
+    watching.append(Resized(last=6))
     with pytest.raises(RuntimeError, match="killed"):
         train(recipe, name="grows", work_dir=tmp_path)
-    assert monitors[0].shown == [(0, 32, "uint8"), (4, 48, "uint8"), (8, 48, "uint8")]
+    assert watching[-1].shown == [(0, 32, "uint8"), (4, 33, "uint8")]
+    watching.append(Resized())
     train(recipe, name="grows", work_dir=tmp_path)
-    assert monitors[1].steps == list(range(10, 17)), "from the checkpoint of step 9"
-    assert monitors[1].shown == [(12, 32, "uint8")]
+    assert watching[-1].steps == list(range(6, 13)), "from the checkpoint of step 5, the second of the larger size"
+    assert watching[-1].shown == [(8, 32, "uint8")]
 
 
 def test_data_that_end_too_early_are_an_error(tmp_path, monkeypatch):
