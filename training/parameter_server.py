@@ -1,6 +1,7 @@
 """Asynchronous training with parameter servers, as the paper's DistBelief did (section 6)."""
 
 import contextlib
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -52,7 +53,14 @@ class ParameterServerEngine(TensorFlowEngine):
         return self.coordinator.schedule(self._train, args=(batch, tf.constant(rate, "float32")))
 
     def fetch(self, sums) -> dict[str, float]:
-        return {name: float(value) for name, value in sums.fetch().items()}
+        while True:
+            try:
+                return {name: float(value) for name, value in sums.fetch().items()}
+            except tf.errors.UnavailableError:
+                # The worker was lost after its step, with the result that this copies. The coordinator notices too, and
+                # has the step taken anew; or it fails here, where more was lost than a worker.
+                self.coordinator.done()
+                time.sleep(0.1)
 
     def _train_step(self, iterator, rate):
         # The variable is for whoever looks at it: between two lines here another worker may give it another value.

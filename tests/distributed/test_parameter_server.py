@@ -74,3 +74,18 @@ def test_a_killed_coordinator_resumes_with_a_new_cluster(tmp_path):
     assert [line["step"] for line in again.lines() if line.get("resumed")] == [at]
     assert [line["step"] for line in again.steps()] == list(range(1, 13)), "every step once"
     assert checkpoint(again)[0] == 12
+
+
+def test_a_lost_parameter_server_is_a_lost_cluster(tmp_path):
+    data = photos(tmp_path / "photos")
+    config = recipe_file(tmp_path / "recipe.py", aux_heads=False, epochs=50, checkpoint_every=3, deterministic=False)
+    cluster = Cluster(config, data, tmp_path / "run")
+    served = [cluster.start("ps"), cluster.start("worker", 0), cluster.start("worker", 1)]
+    chief = cluster.start("chief")
+    chief.wait_for(5)
+    served[0].kill()
+    assert chief.wait(120) == 75
+    for run in served[1:]:
+        run.process.kill()
+        run.wait()
+    assert checkpoint(chief)[0] >= 3
