@@ -67,13 +67,14 @@ def training_batches(
     from training.augmentation import augment
 
     rows, epochs = rows_of(batch_size, worker), np.array(epochs, np.int64)
+    chunk = chunk_length(rows, size)
     per_epoch, steps = steps_left(source, batch_size), steps_left(source, batch_size, first_step, len(epochs))
     if shard_by not in ("examples", "files"):
         raise ValueError(f"expected shard_by to be examples or files; Received: shard_by={shard_by!r}")
     by_files = shard_by == "files" and source.num_files >= worker[1] > 1
 
     def in_order(epoch, order, done):
-        """What is left for this worker of an epoch, in the order of a seed."""
+        """Chunks of what is left for this worker of an epoch, in the order of a seed."""
         if own_order:
             order = tf.raw_ops.NonDeterministicInts(shape=(), dtype=tf.int64)
         references = source.references(seed=order, shard=worker if by_files else (0, 1))
@@ -83,34 +84,35 @@ def training_batches(
             references = references.repeat().skip(done * rows)
         else:
             references = _worker_rows(references.skip(done * batch_size), batch_size, worker)
-        references = references.take((per_epoch - done) * rows)
+        chunks = references.take((per_epoch - done) * rows).batch(chunk)
         # Workers that draw their own orders each begin with the first epoch, and again when they were lost: its number
         # would give them all the same views of an image.
         views = order if own_order else epoch
-        return references.map(lambda reference: {**reference, "views": views})
+        return chunks.map(lambda references: {**references, "seed": seeds(views, references["id"])})
 
-    keys = [[seed, 0], [seed, 1]]  # of siphash
+    def seeds(views, ids):
+        """Of the augmentation of each example: its name and the number of its views, hashed by this run's seed."""
+        names = tf.strings.join([tf.strings.as_string(views), ids], "/")
+        return tf.stack([tf.strings.to_hash_bucket_strong(names, 2**62, [seed, part]) for part in (0, 1)], 1)
 
     def load(reference):
-        return {**source.load(reference), "views": reference["views"]}
+        return {**source.load(reference), "seed": reference["seed"]}
 
     def decode(example):
-        name = tf.strings.join([tf.strings.as_string(example["views"]), example["id"]], "/")
-        hashes = [tf.strings.to_hash_bucket_strong(name, 2**62, key) for key in keys]
-        return augment(example["image"], tf.stack(hashes), size, augmentation, pil=pil)
+        return augment(example["image"], example["seed"], size, augmentation, pil=pil)
 
     orders = np.array([_order_seed(seed, int(epoch)) for epoch in epochs], np.int64)
     done = np.array([first_step, *[0] * (len(epochs) - 1)], np.int64)
 
-    def references(first=0):
-        """This worker's references from one of them on; no epoch before it is read."""
-        first = tf.cast(first, tf.int64)
-        begun = first + first_step * rows
-        parts = tf.data.Dataset.from_tensor_slices((epochs, orders, done)).skip(begun // (per_epoch * rows))
-        before = tf.where(begun < per_epoch * rows, first, begun % (per_epoch * rows))
+    def chunks_from(number):
+        """This worker's chunks from one of them on; no epoch before it is read."""
+        number, in_epoch = tf.cast(number, tf.int64), per_epoch * rows // chunk
+        begun = number + first_step * rows // chunk
+        parts = tf.data.Dataset.from_tensor_slices((epochs, orders, done)).skip(begun // in_epoch)
+        before = tf.where(begun < in_epoch, number, begun % in_epoch)
         return parts.flat_map(in_order).skip(before)
 
-    return _batches(references, steps * rows, source, load, decode, size, rows, steps, broken, on_broken)
+    return _batches(chunks_from, steps * rows, chunk, source, load, decode, size, rows, steps, broken, on_broken)
 
 
 def evaluation_batches(
@@ -140,17 +142,17 @@ def evaluation_batches(
     from training.augmentation import center
 
     rows = rows_of(batch_size, worker)
-    steps = -(-len(source) // batch_size)
+    chunk, steps = chunk_length(rows, size), -(-len(source) // batch_size)
 
     def decode(example):
         return center(example["image"], size, resize_to)
 
-    def references(first=0):
-        return _worker_rows(source.references(), batch_size, worker).skip(first)
+    def chunks_from(number):
+        return _worker_rows(source.references(), batch_size, worker).skip(number * chunk).batch(chunk)
 
     whole, rest = divmod(len(source), batch_size)
     examples = whole * rows + min(max(0, rest - worker[0] * rows), rows)
-    return _batches(references, examples, source, source.load, decode, size, rows, steps, broken, on_broken)
+    return _batches(chunks_from, examples, chunk, source, source.load, decode, size, rows, steps, broken, on_broken)
 
 
 def steps_left(source, batch_size: int, first_step: int = 0, epochs: int = 1) -> int:
@@ -215,16 +217,15 @@ def _worker_rows(references, batch_size, worker):
     return numbered.map(lambda _, reference: reference)
 
 
-def _batches(references, examples, source, load, decode, size, rows, steps, broken, on_broken):
-    """Batches of `rows` images, labels and weights, in the order of the references, of which there are `examples`.
+def _batches(chunks_from, examples, chunk, source, load, decode, size, rows, steps, broken, on_broken):
+    """Batches of `rows` images, labels and weights, from the chunks of the references, of which there are `examples`.
 
-    `references` is a function that gives them from a number on.
+    `chunks_from` gives the chunks, of `chunk` references each, from a number on.
     """
     import tensorflow as tf
 
     if broken not in ("skip", "fatal"):
         raise ValueError(f"expected broken to be skip or fatal; Received: broken={broken!r}")
-    chunk = chunk_length(rows, size)
 
     def checked(references, images, weights):
         labels, ids = references["label"], references["id"]
@@ -244,9 +245,6 @@ def _batches(references, examples, source, load, decode, size, rows, steps, brok
 
     def joined(images, labels, weights):
         return tf.reshape(images, (rows, size, size, 3)), tf.reshape(labels, (rows,)), tf.reshape(weights, (rows,))
-
-    def chunks_from(number):
-        return references(number * chunk).batch(chunk)
 
     chunks = decode_chunks(chunks_from, -(-examples // chunk), load, decode, size, source.name)
     chunks = chunks.map(checked).map(filled)
