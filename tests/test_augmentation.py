@@ -9,11 +9,14 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from scipy import stats
 
 from keras_inception.datasets.photos import DCT
 from keras_inception.preprocessing import Preprocessing
+from training import augmentation
 from training.augmentation import augment, center, decide
 from training.colour import DISTORTIONS, ORDERS, distort, light
 from training.options import INTERPOLATIONS, Augmentation
@@ -275,12 +278,46 @@ def test_mirror():
 
 
 @pytest.mark.parametrize("method", INTERPOLATIONS)
-@pytest.mark.parametrize("side, antialias", [(64, False), (65, True)])
-def test_interpolations(method, side, antialias):
+@pytest.mark.parametrize("side", [20, 32, 45, 64])
+def test_interpolations(method, side):
     image = photo(side, side)
     options = dataclasses.replace(STILL, crop="area", area=(1, 1), aspect=(1, 1), interpolations=(method,))
-    expected = tf.cast(tf.image.resize(image, (32, 32), method, antialias=antialias), tf.float32)
+    expected = tf.cast(tf.image.resize(image, (32, 32), method), tf.float32)
     assert_levels(augment(image, (0, 0), 32, options), tf.clip_by_value(expected, 0.0, 255.0))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 40))
+def test_nearest_is_that_of_tensorflow(height, width, size):
+    """But where two pixels are equally near, and TensorFlow's rounding errors decide."""
+    pixels = np.arange(height * width, dtype=np.float32).reshape(height, width, 1)
+    rows, columns = ((2 * np.arange(size) + 1) * side % (2 * size) != 0 for side in (height, width))
+    expected = tf.image.resize(pixels, (size, size), "nearest").numpy()
+    result = augmentation._resized(pixels, size, "nearest").numpy()
+    np.testing.assert_array_equal(result[rows][:, columns], expected[rows][:, columns])
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_long_sides_are_halved(method):
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 40, 3), np.uint8)
+    halves = pixels.reshape(64, 2, 40, 3).mean(1, dtype=np.float32)  # the other side is not too long
+    expected = np.clip(tf.image.resize(halves, (32, 32), method), 0, 255)
+    np.testing.assert_allclose(augmentation._resized(pixels, 32, method), expected, atol=1e-3)
+
+
+def test_long_sides_are_halved_again():
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    means = pixels.reshape(32, 8, 32, 8, 3).mean((1, 3))
+    np.testing.assert_allclose(augmentation._resized(pixels, 32, "bilinear"), means, atol=1e-3)
+
+
+@pytest.mark.parametrize("height, width", [(64, 63), (65, 90), (129, 70), (300, 257)])
+def test_every_pixel_has_a_part(height, width):
+    pixels = tf.zeros((height, width, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        total = tf.reduce_sum(augmentation._resized(pixels, 32, "bilinear"))
+    assert tf.reduce_min(tape.gradient(total, pixels)) > 0
 
 
 @pytest.mark.parametrize("height, width", [(120, 160), (161, 90), (300, 301), (64, 64), (20, 31)])

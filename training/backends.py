@@ -1,12 +1,15 @@
 """The two backends that a run knows: the strategy and the engine of each, and the batches that they are given."""
 
 import functools
+import logging
 
 import keras
 
 from training import distribution
 from training.loop import Data
 from training.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 
 def find_backend(recipe: Recipe, strategy: str, cluster: distribution.Cluster, devices=None):
@@ -41,6 +44,8 @@ class TensorFlowBackend:
         self.strategy = distribution.make_strategy(strategy, cluster, devices)
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
+            if not cluster.workers:
+                _one_operation_at_a_time()
         self.asynchronous = isinstance(self.strategy, tf.distribute.ParameterServerStrategy)
         self.replicas = 1 if self.asynchronous else self.strategy.num_replicas_in_sync
         check_batch(recipe, self.replicas)
@@ -102,6 +107,21 @@ class TensorFlowBackend:
             )
 
         return Data(batches, evaluation_batches, input_pipeline.steps_left(training, recipe.batch_size))
+
+
+def _one_operation_at_a_time() -> None:
+    """Lets TensorFlow run its operations one after another, each still on all cores.
+
+    Its determinism lacks this. A sum of three gradients or more (`AddN`, three of which make the gradient of every
+    batch norm) begins with whichever of them is no longer used by another operation, so that its last bits depend on
+    which of two operations that ran at the same time was done first.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:  # the process has run an operation
+        logger.warning("TensorFlow already runs several operations at a time: two runs may differ in their last bits.")
 
 
 class JaxBackend:

@@ -58,7 +58,7 @@ class Recipe:
         weights_seed: of initial weights and dropout alone; None for `seed`. Models that differ in sampling alone, as
             those of the paper's ensemble do (section 7), have it in common.
         precision: Keras' dtype policy.
-        deterministic: TensorFlow's op determinism: two runs give the same bits, and are slower.
+        deterministic: two runs on one device give the same bits: TensorFlow's op determinism, one operation at a time.
         checkpoint_every: steps from one checkpoint to the next.
         keep: checkpoints that are kept.
         evaluate_every: epochs from one evaluation to the next; the last is always evaluated.
