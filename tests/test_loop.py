@@ -58,6 +58,7 @@ def test_a_run_that_a_callback_stops_is_evaluated_and_stays_stopped(tmp_path):
     assert json.loads((tmp_path / "model" / "keras_inception.json").read_text())["metrics"]["top1"] == pytest.approx(
         100 * metrics["accuracy"], abs=0.01
     )
+    assert "* stopped by a callback after 3 of " in (tmp_path / "model" / "README.md").read_text()
     again = train(recipe, name="stopped", work_dir=tmp_path)
     assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
     assert max(line["step"] for line in lines(tmp_path)) == 12, "three epochs of four steps"
@@ -142,6 +143,7 @@ def test_a_run_that_is_stopped_within_an_epoch(tmp_path):
     metrics = train(recipe, name="stopped", work_dir=tmp_path, callbacks=[StopAt()])
     assert max(line["step"] for line in lines(tmp_path)) == 6, "in the second of four epochs of four steps"
     assert [line["step"] for line in lines(tmp_path) if "val_loss" in line][-1] == 6
+    assert "* stopped by a callback after 1.5 of " in (tmp_path / "model" / "README.md").read_text()
     again = train(recipe, name="stopped", work_dir=tmp_path)
     assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
     assert max(line["step"] for line in lines(tmp_path)) == 6

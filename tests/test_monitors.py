@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import re
 import sys
 
 import keras
@@ -246,6 +247,7 @@ def test_run_info(tmp_path):
     assert info["versions"]["keras"] == keras.__version__ and info["versions"]["numpy"] == np.__version__
     assert info["python"] == ".".join(map(str, sys.version_info[:3]))
     assert any("CPU" in device for device in info["devices"])
+    assert info["commit"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", info["commit"])
     assert abs(datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(info["began"])).seconds < 60
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.input_pipeline import rows_of, steps_left
+from training.input_pipeline import rows_of, steps_left, steps_per_epoch
 
 
 def knows(augmentation) -> bool:
@@ -36,8 +36,8 @@ def training_batches(
     Raises:
         ValueError: an argument is not what it should be, or the augmentation needs TensorFlow.
     """
-    rows, per_epoch = rows_of(batch_size, worker), steps_left(source, batch_size)
-    steps_left(source, batch_size, first_step, len(epochs))  # says what is wrong with either
+    rows, per_epoch = rows_of(batch_size, worker), steps_per_epoch(source, batch_size)
+    steps_left(per_epoch, first_step, len(epochs))  # says what is wrong with either
     if not knows(augmentation):
         raise ValueError(
             "expected crop shift or none, photometric=0 and lighting=0, or TensorFlow, which all else needs; "

@@ -106,7 +106,7 @@ class TensorFlowBackend:
                 on_broken=on_broken,
             )
 
-        return Data(batches, evaluation_batches, input_pipeline.steps_left(training, recipe.batch_size))
+        return Data(batches, evaluation_batches, input_pipeline.steps_per_epoch(training, recipe.batch_size))
 
 
 def _one_operation_at_a_time() -> None:
@@ -170,7 +170,7 @@ class JaxBackend:
                 evaluation, size=max(recipe.sizes), resize_to=recipe.resize_to, batch_size=recipe.batch_size
             )
 
-        return Data(batches, evaluation_batches, input_pipeline.steps_left(training, recipe.batch_size))
+        return Data(batches, evaluation_batches, input_pipeline.steps_per_epoch(training, recipe.batch_size))
 
     def _through_tensorflow(self, training, evaluation, on_broken) -> Data:
         import tensorflow as tf

@@ -12,7 +12,16 @@ FOLDER = "model"
 
 
 def publish(
-    engine, recipe: Recipe, metrics: dict, work_dir, *, name: str, seconds: float, hardware: str, settings=()
+    engine,
+    recipe: Recipe,
+    metrics: dict,
+    work_dir,
+    *,
+    name: str,
+    epochs: float,
+    seconds: float,
+    hardware: str,
+    settings=(),
 ) -> pathlib.Path:
     """Writes `work_dir/model`: averaged weights, no auxiliary heads, JSON and a card.
 
@@ -22,6 +31,7 @@ def publish(
         metrics: of the last evaluation, `accuracy` and `top5_accuracy` as fractions.
         work_dir: the run's folder.
         name: the recipe's name.
+        epochs: that were trained, fewer than the recipe's where a callback stopped the run.
         seconds: of training, over interruptions.
         hardware: what it ran on.
         settings: the texts of `--set` that changed the recipe's file.
@@ -39,17 +49,19 @@ def publish(
         "in the training's precision",
     }
     folder = serialization.write_folder(pathlib.Path(work_dir) / FOLDER, checkpoint, metrics=measured, half=recipe.half)
-    text = card(recipe, measured, name=name, minutes=seconds / 60, hardware=hardware, settings=settings)
+    made = {"name": name, "epochs": epochs, "minutes": seconds / 60, "hardware": hardware, "settings": settings}
+    text = card(recipe, measured, **made)
     (folder / "README.md").write_text(text)
     return folder
 
 
-def card(recipe: Recipe, metrics: dict, *, name: str, minutes: float, hardware: str, settings=()) -> str:
+def card(recipe: Recipe, metrics: dict, *, name: str, epochs: float, minutes: float, hardware: str, settings=()) -> str:
     """The model's card: what it is, how it was made, and what was measured."""
     words = ["python", "-m", "training.train", f"training/configs/{name}.py"]
     command = shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
     sizes = ", ".join(f"{recipe.sizes.count(size)} at {size} x {size}" for size in sorted(set(recipe.sizes)))
-    epochs = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
+    planned = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
+    trained = planned if epochs == recipe.epochs else f"stopped by a callback after {epochs:.3g} of {planned}"
     own = recipe.dataset in ("folder", "synthetic")  # known to nobody else
     datasets = "" if own else f"datasets: [{recipe.dataset.partition('/')[0].partition(':')[0]}]\n"
     split = json.dumps(recipe.eval_split)
@@ -91,7 +103,7 @@ keras_inception.decode_predictions(model.predict(images), labels=model)
 The recipe in full, the versions of the frameworks and the curves are in the run's folder (`run.json`, `metrics.jsonl`,
 `curves.png`).
 
-* {epochs}, batch {recipe.batch_size}{begun}
+* {trained}, batch {recipe.batch_size}{begun}
 * SGD, momentum {recipe.momentum}, learning rate {recipe.learning_rate} ({recipe.schedule})
 * weight decay {recipe.weight_decay}
 * {"auxiliary classifiers at " + str(recipe.aux_weight) if recipe.aux_heads else "no auxiliary classifiers"}

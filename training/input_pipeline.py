@@ -68,7 +68,8 @@ def training_batches(
 
     rows, epochs = rows_of(batch_size, worker), np.array(epochs, np.int64)
     chunk = chunk_length(rows, size)
-    per_epoch, steps = steps_left(source, batch_size), steps_left(source, batch_size, first_step, len(epochs))
+    per_epoch = steps_per_epoch(source, batch_size)
+    steps = steps_left(per_epoch, first_step, len(epochs))
     if shard_by not in ("examples", "files"):
         raise ValueError(f"expected shard_by to be examples or files; Received: shard_by={shard_by!r}")
     by_files = shard_by == "files" and source.num_files >= worker[1] > 1
@@ -155,22 +156,30 @@ def evaluation_batches(
     return _batches(chunks_from, examples, chunk, source, source.load, decode, size, rows, steps, broken, on_broken)
 
 
-def steps_left(source, batch_size: int, first_step: int = 0, epochs: int = 1) -> int:
-    """Batches of epochs, from a step of the first on.
+def steps_per_epoch(source, batch_size: int) -> int:
+    """Batches of an epoch.
 
     Raises:
-        ValueError: the source is smaller than a batch, or the epoch than the step; or there is no epoch.
+        ValueError: the source is smaller than a batch.
     """
-    steps = len(source) // batch_size
-    if not steps:
+    if len(source) < batch_size:
         raise ValueError(
             f"expected at least {batch_size} examples in {source.name}, one batch; Received: {len(source)}"
         )
-    if not 0 <= first_step <= steps:
-        raise ValueError(f"expected first_step in [0, {steps}]; Received: first_step={first_step!r}")
+    return len(source) // batch_size
+
+
+def steps_left(per_epoch: int, first_step: int, epochs: int) -> int:
+    """Batches of some epochs, from a step of the first on.
+
+    Raises:
+        ValueError: the epoch is shorter, or there is none.
+    """
+    if not 0 <= first_step <= per_epoch:
+        raise ValueError(f"expected first_step in [0, {per_epoch}]; Received: first_step={first_step!r}")
     if epochs < 1:
         raise ValueError(f"expected at least one epoch; Received: {epochs}")
-    return epochs * steps - first_step
+    return epochs * per_epoch - first_step
 
 
 def rows_of(batch_size, worker) -> int:

@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import platform
+import subprocess
 import time
 
 
@@ -196,7 +197,7 @@ class TensorBoard(Monitor):
 
 
 def write_run_info(folder, recipe: dict) -> pathlib.Path:
-    """Writes `run.json`: the whole recipe, and the devices and versions of what it runs on; whole or not at all.
+    """Writes `run.json`: the whole recipe, and the devices, commit and versions of a session; whole or not at all.
 
     A run that goes on adds a session, for it may go on with other devices and versions.
 
@@ -222,6 +223,7 @@ def write_run_info(folder, recipe: dict) -> pathlib.Path:
         "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backend": keras.backend.backend(),
         "devices": _devices(keras.backend.backend()),
+        "commit": _commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},
     }
@@ -229,6 +231,16 @@ def write_run_info(folder, recipe: dict) -> pathlib.Path:
     temporary.write_text(json.dumps({"recipe": recipe, "sessions": [*sessions, session]}, indent=2) + "\n")
     os.replace(temporary, path)
     return path
+
+
+def _commit() -> str | None:
+    """Of this program's repository, with `-dirty` where files of it were changed; None outside of one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        found = subprocess.run(command, cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return None
+    return found.stdout.strip() or None
 
 
 def _devices(backend: str) -> list[str]:

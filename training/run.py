@@ -104,8 +104,17 @@ def train(
         if predict is not None:
             np.savez(predict, probabilities=probabilities, classes=training.classes)
         draw(work_dir, f"{name}: {100 * metrics['accuracy']:.2f} % top-1")
-        made = {"name": name, "seconds": loop.seconds, "hardware": backend.hardware, "settings": settings}
-        folder = publish(engine, recipe, metrics, work_dir, **made)
+        folder = publish(
+            engine,
+            recipe,
+            metrics,
+            work_dir,
+            name=name,
+            epochs=loop.step / data.steps_per_epoch,
+            seconds=loop.seconds,
+            hardware=backend.hardware,
+            settings=settings,
+        )
         logger.info("%.2f %% top-1 accuracy; the trained model is %s", 100 * metrics["accuracy"], folder)
     return metrics
 

@@ -8,11 +8,24 @@ import sys
 
 import numpy as np
 import pytest
-from launch import REPOSITORY
+from launch import REPOSITORY, photos, recipe_file
 
 PROGRAM = pathlib.Path(__file__).with_name("engine_program.py")
 PAPER = {"variant": "paper", "aux_heads": True}
 SYNCHRONIZED = {"variant": "batch_norm", "synchronized": True, "aux_heads": True}
+RUN = """
+import pathlib, sys
+import tensorflow as tf
+from training.recipe import load_config
+from training.run import train
+
+config, data, folder, devices = *map(pathlib.Path, sys.argv[1:4]), int(sys.argv[4])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+names = [f"CPU:{number}" for number in range(devices)]
+recipe = load_config(config)["recipe"]
+train(recipe, name="two", data_dir=data, work_dir=folder, strategy="mirrored", devices=names)
+"""
 
 
 def take_steps(folder, devices, fields, backend="tensorflow"):
@@ -41,6 +54,24 @@ def test_mirrored(tmp_path, fields):
     one, two = take_steps(tmp_path, 1, fields), take_steps(tmp_path, 2, fields)
     assert one["model/0000"].dtype == np.float64
     assert_same(one, two, 1e-9)
+
+
+def test_a_mirrored_run(tmp_path):
+    """From files to weights, with evaluations whose last batch is not full."""
+    data = photos(tmp_path / "photos", per_class=15)
+    config = recipe_file(tmp_path / "recipe.py", precision="float64", dropout=0.0, head_dropout=0.0)
+    environ = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(REPOSITORY), "CUDA_VISIBLE_DEVICES": ""}
+    runs = []
+    for devices in (1, 2):
+        folder = tmp_path / f"run{devices}"
+        command = [sys.executable, "-c", RUN, config, data, folder, str(devices)]
+        process = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=400)
+        assert process.returncode == 0, process.stderr[-3000:]
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        assert sum("val_loss" in line for line in lines) == 2 and (folder / "model" / "model.safetensors").exists()
+        runs.append([[line.get(key, 0) for key in ("step", "loss", "val_loss", "val_accuracy")] for line in lines])
+    assert len(runs[0]) == 14, "two epochs of six batches"
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-6)
 
 
 def test_jax(tmp_path):
