@@ -202,9 +202,9 @@ def test_models_that_differ_in_sampling_alone():
 
 def test_the_card_can_be_repeated_and_indexed():
     recipe = Recipe(**FIELDS, weights="bvlc")
-    text = card(
-        recipe, {"top1": 91.5, "top5": 99.0, "protocol": "p"}, name="x", minutes=3, hardware="1 CPU", settings=["a=b c"]
-    )
+    made = {"epochs": recipe.epochs, "minutes": 3, "hardware": "1 CPU", "settings": ["a=b c"]}
+    text = card(recipe, {"top1": 91.5, "top5": 99.0, "protocol": "p"}, name="x", **made)
+    assert f"* {recipe.epochs} epochs at " in text
     front = yaml.safe_load(text.split("---")[1])
     (result,) = front["model-index"][0]["results"]
     assert {metric["type"]: metric["value"] for metric in result["metrics"]} == {

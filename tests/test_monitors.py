@@ -3,7 +3,9 @@
 import datetime
 import io
 import json
-import re
+import pathlib
+import shutil
+import subprocess
 import sys
 
 import keras
@@ -247,8 +249,22 @@ def test_run_info(tmp_path):
     assert info["versions"]["keras"] == keras.__version__ and info["versions"]["numpy"] == np.__version__
     assert info["python"] == ".".join(map(str, sys.version_info[:3]))
     assert any("CPU" in device for device in info["devices"])
-    assert info["commit"] is None or re.fullmatch(r"[0-9a-f]{40}(-dirty)?", info["commit"])
     assert abs(datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(info["began"])).seconds < 60
+
+
+def test_run_info_names_the_commit(tmp_path, monkeypatch):
+    repository = pathlib.Path(monitors.__file__).parent.parent
+    if shutil.which("git") and (repository / ".git").exists():
+        command = ["git", "rev-parse", "HEAD"]
+        head = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout.strip()
+        assert monitors._commit() in (head, f"{head}-dirty")
+
+    def no_git(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(monitors.subprocess, "run", no_git)
+    (session,) = json.loads(monitors.write_run_info(tmp_path, {}).read_text())["sessions"]
+    assert session["commit"] is None
 
 
 def test_run_info_keeps_what_a_run_began_with(tmp_path, monkeypatch):

@@ -58,6 +58,22 @@ def test_a_rate_of_its_own():
     assert float(bias.value[0]) == pytest.approx(0.3 - 0.9 * 0.2, abs=1e-6)
 
 
+def test_averages_and_the_rate():
+    kernel, bias = variables()
+    optimizer = CaffeSGD(0.1, use_ema=True, ema_momentum=0.75)
+    optimizer.build([kernel, bias])
+    values = []
+    for _ in range(2):
+        optimizer.apply([np.array([1.0, 0.0], "float32"), np.array([1.0], "float32")], [kernel, bias])
+        values.append(np.array(kernel.value))
+    (first, average), (second, _) = optimizer.averages
+    assert first is kernel and second is bias
+    np.testing.assert_allclose(average.value, 0.75 * values[0] + 0.25 * values[1], rtol=1e-6)
+    assert any(variable is optimizer.rate for variable in optimizer.variables)
+    optimizer.learning_rate = 0.5
+    assert float(optimizer.rate.value) == 0.5
+
+
 def test_config():
     optimizer = CaffeSGD(0.1, momentum=0.8, l2=0.3, bias_multiplier=2.0, use_ema=True)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

@@ -220,7 +220,7 @@ def _resized_at_random(patch, size, index, methods):
 
 
 def _resized(patch, size, method):
-    """To float32 (size, size, 3), without a pixel that has no part in it, but by "nearest"."""
+    """To float32 (size, size, 3). Every pixel has a part in it, but with "nearest"."""
     if method == "nearest":
         return _resized_to_nearest(patch, size)
     if method == "area":
@@ -239,7 +239,8 @@ def _halved(patch, size, resize):
     """`resize` of a patch, the sides of which were halved until they are at most twice the size.
 
     The plain kernels of TensorFlow pass over pixels where an image shrinks by more than two, and those that do not, its
-    antialiased ones, take five times as long. At half the size the plain bilinear kernel is the mean of two pixels.
+    antialiased ones, take five times as long. At half the size the plain bilinear kernel is the mean of two pixels, or
+    nearly where their number is odd.
     """
 
     def is_long(patch):
@@ -247,8 +248,8 @@ def _halved(patch, size, resize):
 
     def half(patch):
         sides = tf.shape(patch)[:2]
-        half = tf.image.resize(patch, tf.where(sides > 2 * size, (sides + 1) // 2, sides))
-        return tf.ensure_shape(half, (None, None, 3))
+        smaller = tf.image.resize(patch, tf.where(sides > 2 * size, (sides + 1) // 2, sides))
+        return tf.ensure_shape(smaller, (None, None, 3))
 
     def long():
         return resize(tf.while_loop(is_long, lambda patch: (half(patch),), (half(patch),))[0])

@@ -41,11 +41,12 @@ class TensorFlowBackend:
         import tensorflow as tf
 
         self.recipe, self.cluster = recipe, cluster
-        self.strategy = distribution.make_strategy(strategy, cluster, devices)
+        strategy = distribution.resolve(strategy, cluster, len(tf.config.list_physical_devices("GPU")))
         if recipe.deterministic:
             tf.config.experimental.enable_op_determinism()
-            if not cluster.workers:
+            if strategy == "one":  # several devices must be able to wait for one another
                 _one_operation_at_a_time()
+        self.strategy = distribution.make_strategy(strategy, cluster, devices)
         self.asynchronous = isinstance(self.strategy, tf.distribute.ParameterServerStrategy)
         self.replicas = 1 if self.asynchronous else self.strategy.num_replicas_in_sync
         check_batch(recipe, self.replicas)
@@ -94,7 +95,7 @@ class TensorFlowBackend:
                 pil=not self.asynchronous,
             )
 
-        @functools.cache  # to make it takes a second, and there may be hundreds of evaluations
+        @functools.cache  # to make it takes half a second, and there may be hundreds of evaluations
         def evaluation_batches():
             return input_pipeline.evaluation_batches(
                 evaluation,
@@ -120,7 +121,7 @@ def _one_operation_at_a_time() -> None:
 
     try:
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # the process has run an operation
+    except RuntimeError:  # TensorFlow has begun
         logger.warning("TensorFlow already runs several operations at a time: two runs may differ in their last bits.")
 
 

@@ -61,7 +61,7 @@ def card(recipe: Recipe, metrics: dict, *, name: str, epochs: float, minutes: fl
     command = shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
     sizes = ", ".join(f"{recipe.sizes.count(size)} at {size} x {size}" for size in sorted(set(recipe.sizes)))
     planned = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
-    trained = planned if epochs == recipe.epochs else f"stopped by a callback after {epochs:.3g} of {planned}"
+    trained = planned if epochs == recipe.epochs else f"stopped by a callback after {round(epochs, 2):g} of {planned}"
     own = recipe.dataset in ("folder", "synthetic")  # known to nobody else
     datasets = "" if own else f"datasets: [{recipe.dataset.partition('/')[0].partition(':')[0]}]\n"
     split = json.dumps(recipe.eval_split)

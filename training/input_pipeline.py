@@ -32,8 +32,8 @@ def training_batches(
 ):
     """The batches of epochs, one after another.
 
-    An image that cannot be decoded keeps its row: black, with weight 0. To begin costs a second or more, most of which
-    TensorFlow takes to build its graph: many epochs of a small data set should be one pipeline.
+    An image that cannot be decoded keeps its row: black, with weight 0. To begin costs half a second or more, most of
+    which TensorFlow takes to build its graph: many epochs of a small data set should be one pipeline.
 
     Args:
         source: a `keras_inception.datasets.Source`.

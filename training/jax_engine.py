@@ -47,7 +47,7 @@ class JaxEngine:
     def _begin(self):
         network.set_phase(self.model, self.frozen)
         self.optimizer = network.build_optimizer(self.recipe, self.model)
-        rate = network.inner(self.optimizer)._learning_rate
+        rate = network.inner(self.optimizer).rate
         rates = [number for number, v in enumerate(self.optimizer.variables) if v is rate]
         (self._rate_index,) = rates
         self._train = jax.jit(self._train_step, donate_argnums=(0, 1, 2))

@@ -105,8 +105,7 @@ def averages(optimizer) -> dict:
     optimizer = inner(optimizer)
     if not optimizer.use_ema:
         return {}
-    pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
-    return {id(variable): average for variable, average in pairs}
+    return {id(variable): average for variable, average in optimizer.averages}
 
 
 @contextlib.contextmanager

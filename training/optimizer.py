@@ -1,4 +1,7 @@
-"""Stochastic gradient descent as Caffe does it, and every other trainer of this network's time."""
+"""Stochastic gradient descent as Caffe does it, and every other trainer of this network's time.
+
+All that this project knows of the inside of Keras' optimizers is here; `tests/test_optimizer.py` fails when it changes.
+"""
 
 import contextlib
 
@@ -39,6 +42,16 @@ class CaffeSGD(keras.optimizers.SGD):
             yield
         finally:
             self._rate = None
+
+    @property
+    def averages(self) -> list:
+        """Pairs of a trainable variable and the variable that holds its average, once it is built with `use_ema`."""
+        return list(zip(self._trainable_variables, self._model_variables_moving_average, strict=True))
+
+    @property
+    def rate(self) -> keras.Variable:
+        """The variable of the learning rate, of which `learning_rate` gives the value."""
+        return self._learning_rate
 
     def build(self, variables):
         if not self.built:

@@ -59,6 +59,7 @@ class Recipe:
             those of the paper's ensemble do (section 7), have it in common.
         precision: Keras' dtype policy.
         deterministic: two runs on one device give the same bits: TensorFlow's op determinism, one operation at a time.
+            (On JAX it is without effect.)
         checkpoint_every: steps from one checkpoint to the next.
         keep: checkpoints that are kept.
         evaluate_every: epochs from one evaluation to the next; the last is always evaluated.

@@ -3,7 +3,7 @@
     python -m training.train training/configs/NAME.py --data-dir D --work-dir W [--set field=value ...]
 
 `W` holds in the end: `model/` (the trained model, as `weights/` and the hub hold it), `metrics.jsonl` (one line a
-step), `curves.png`, `run.json` (the whole recipe and all versions), `checkpoints/` and `tensorboard/`.
+step), `curves.png`, `run.json` (the whole recipe, the commit and all versions), `checkpoints/` and `tensorboard/`.
 """
 
 import argparse

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from launch import REPOSITORY, photos, recipe_file
 
+from keras_inception.hub import serialization
+
 PROGRAM = pathlib.Path(__file__).with_name("engine_program.py")
 PAPER = {"variant": "paper", "aux_heads": True}
 SYNCHRONIZED = {"variant": "batch_norm", "synchronized": True, "aux_heads": True}
@@ -61,17 +63,21 @@ def test_a_mirrored_run(tmp_path):
     data = photos(tmp_path / "photos", per_class=15)
     config = recipe_file(tmp_path / "recipe.py", precision="float64", dropout=0.0, head_dropout=0.0)
     environ = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(REPOSITORY), "CUDA_VISIBLE_DEVICES": ""}
-    runs = []
+    runs, models = [], []
     for devices in (1, 2):
         folder = tmp_path / f"run{devices}"
         command = [sys.executable, "-c", RUN, config, data, folder, str(devices)]
         process = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=400)
         assert process.returncode == 0, process.stderr[-3000:]
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        assert sum("val_loss" in line for line in lines) == 2 and (folder / "model" / "model.safetensors").exists()
+        assert sum("val_loss" in line for line in lines) == 2
+        models.append(serialization.read(folder / "model" / "model.safetensors").tensors)
         runs.append([[line.get(key, 0) for key in ("step", "loss", "val_loss", "val_accuracy")] for line in lines])
     assert len(runs[0]) == 14, "two epochs of six batches"
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-6)
+    assert set(models[0]) == set(models[1])
+    for name, values in models[0].items():
+        np.testing.assert_allclose(models[1][name], values, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 def test_jax(tmp_path):

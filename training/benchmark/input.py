@@ -1,21 +1,23 @@
 """The input pipeline against torchvision's on PIL."""
 
 import pathlib
+import statistics
 import tempfile
+import time
 
 import numpy as np
 
-from training.benchmark import alternate, import_torchvision
+from training.benchmark import import_torchvision
 
 PER_EPOCH, EPOCHS = 8192, 1000  # images of our data set, and epochs, of which theirs is one long one
-PER_CALL = 256  # batches
+UNTIMED = 24  # batches, more than any contestant has in its buffers
 
 
 def input_pipeline(threads, rounds, seconds, photos, batch=32) -> dict:
     """Training images per second, from JPEG files to batches of bytes at 224: ours in tf.data, PIL's in torch's loader.
 
-    Theirs is torchvision's nearest equivalent: no lighting noise, and one interpolation instead of four. Both run on
-    through all rounds, as in a training, and are measured from batch to batch.
+    Theirs is torchvision's nearest equivalent: no lighting noise, and one interpolation instead of four. All run on
+    through all rounds, as in a training, and take turns.
     """
     import torch
 
@@ -32,26 +34,31 @@ def input_pipeline(threads, rounds, seconds, photos, batch=32) -> dict:
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         contestants = {"keras_inception": iter(_photo_dataset(files, batch, folder)), **loaders}
-        calls = {name: _many(batches, batch) for name, batches in contestants.items()}
-        rates = {name: rate * PER_CALL * batch for name, rate in alternate(calls, rounds, seconds).items()}
+        turns = {name: [] for name in contestants}
+        for _ in range(rounds):
+            for name, batches in contestants.items():
+                turns[name].append(rate(batches, batch, seconds))
+    rates = {name: statistics.median(values) for name, values in turns.items()}
     best = max(rates[name] for name in loaders)
     results = {f"{name}, images/s": round(rate, 1) for name, rate in rates.items()}
     return {**results, "ours / the faster of theirs": round(rates["keras_inception"] / best, 3)}
 
 
-def _many(batches, batch):
-    """A function that takes so many batches that the few that wait for it, made meanwhile, do not count."""
+def rate(batches, batch: int, seconds: float, untimed: int = UNTIMED) -> float:
+    """Images per second of one turn of a pipeline, after the batches that waited for it.
 
-    def call():
-        for _ in range(PER_CALL):
-            images = next(batches)
-            images = np.asarray(images[0] if isinstance(images, tuple) else images)  # ours have labels too
-            if images.dtype != np.uint8 or sorted(images.shape) != sorted((batch, 3, 224, 224)):
-                raise RuntimeError(
-                    f"expected {batch} images of 224 x 224, uint8; Received: {images.dtype} {images.shape}"
-                )
-
-    return call
+    Meanwhile the contestant before fills its own buffers again, and is done with that.
+    """
+    for _ in range(untimed):
+        next(batches)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        images = next(batches)
+        images = np.asarray(images[0] if isinstance(images, tuple) else images)  # ours have labels too
+        if images.dtype != np.uint8 or sorted(images.shape) != sorted((batch, 3, 224, 224)):
+            raise RuntimeError(f"expected {batch} images of 224 x 224, uint8; Received: {images.dtype} {images.shape}")
+        count += batch
+    return count / (time.perf_counter() - start)
 
 
 def _photo_dataset(files, batch, folder):
