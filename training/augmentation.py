@@ -13,7 +13,7 @@ import typing
 import tensorflow as tf
 
 from keras_inception.datasets.photos import DCT, decode_photo, is_jpeg, jpeg_orientation
-from training.colour import ORDERS, clipped, distort, light
+from training.colour import ORDERS, distort, light
 from training.options import Augmentation
 
 
@@ -226,7 +226,7 @@ def _resized(patch, size, method):
     if method == "area":
         return tf.image.resize(patch, (size, size), method)
     result = _halved(patch, size, lambda patch: tf.image.resize(patch, (size, size), method))
-    return clipped(result) if method == "bicubic" else result
+    return tf.clip_by_value(result, 0.0, 255.0) if method == "bicubic" else result
 
 
 def _resized_to_nearest(patch, size):

@@ -31,13 +31,12 @@ def distort(image, order, factors) -> tf.Tensor:
         float32 (h, w, 3) in 0..255.
     """
 
-    def in_order(names):
-        result = image
-        for name in names:
-            result = _DISTORT[name](result, factors[DISTORTIONS.index(name)])
-        return result
-
-    return tf.switch_case(tf.convert_to_tensor(order), [functools.partial(in_order, names) for names in ORDERS])
+    orders = tf.constant([[DISTORTIONS.index(name) for name in names] for names in ORDERS])
+    for number in tf.unstack(orders[order]):
+        # One choice for each place: a graph of all six orders takes twice as long to make, and longer to walk through.
+        branches = [functools.partial(_DISTORT[name], image, factors[i]) for i, name in enumerate(DISTORTIONS)]
+        image = tf.switch_case(number, branches)
+    return image
 
 
 def light(image, alphas) -> tf.Tensor:
@@ -57,17 +56,12 @@ def light(image, alphas) -> tf.Tensor:
     shift = tf.reduce_sum(components * alphas, 1)
     # Added to whole rows: an addition of three values at a time takes several times as long.
     rows = tf.reshape(image, (tf.shape(image)[0], -1)) + tf.tile(shift, [tf.shape(image)[1]])
-    return clipped(tf.reshape(rows, tf.shape(image)))
-
-
-def clipped(image):
-    """To 0..255, in one operation, where `tf.clip_by_value` has two."""
-    return tf.raw_ops.ClipByValue(t=image, clip_value_min=0.0, clip_value_max=255.0)
+    return tf.reshape(tf.clip_by_value(rows, 0.0, 255.0), tf.shape(image))
 
 
 def _contrast(image, factor):
     grey = tf.reduce_sum(tf.reduce_mean(tf.reduce_mean(image, 0), 0) * LUMA)
-    return clipped(image * factor + grey * (1 - factor))
+    return tf.clip_by_value(image * factor + grey * (1 - factor), 0.0, 255.0)
 
 
 def _brightness(image, factor):
@@ -75,9 +69,14 @@ def _brightness(image, factor):
 
 
 def _colour(image, factor):
-    # Each channel is blended with the pixel's own luma: one small matrix product.
-    matrix = factor * np.eye(3, dtype="float32") + (1 - factor) * LUMA[:, np.newaxis]
-    return clipped(tf.reshape(tf.reshape(image, (-1, 3)) @ matrix, tf.shape(image)))
+    # Each channel is blended with the pixel's own luma: one matrix product, which of four pixels at a time takes two
+    # thirds of the time.
+    pixels = 4 if image.shape.num_elements() and image.shape.num_elements() % 12 == 0 else 1
+    blend = factor * np.eye(3, dtype="float32") + (1 - factor) * LUMA[:, np.newaxis]
+    apart = np.eye(pixels, dtype="float32")[:, np.newaxis, :, np.newaxis]
+    matrix = tf.reshape(apart * blend[:, np.newaxis], (3 * pixels, 3 * pixels))
+    blended = tf.reshape(image, (-1, 3 * pixels)) @ matrix
+    return tf.reshape(tf.clip_by_value(blended, 0.0, 255.0), tf.shape(image))
 
 
 _DISTORT = {"contrast": _contrast, "brightness": _brightness, "colour": _colour}
