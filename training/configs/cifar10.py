@@ -5,9 +5,11 @@
 Two cores are enough: the first seven epochs see the images at 24 pixels, which costs half of 32; convolutions run in
 bfloat16. The schedule is one cycle: linear warm-up, cosine to zero. The patches are the paper's, but of 40-100 % of the
 area: 8 % of 32 pixels is no picture, and 40 % is as close as the 144 crops of an evaluation get. Shifts by four pixels
-alone left the training images at 97 % and the test images at 89.72 %.
+alone left the training images at 97 % and the test images at 89.72 %, and at 85.3 % with 10 crops (of the first 2,000),
+where these weights have 90.1 %.
 
-Hardware, time and accuracy: being measured.
+Hardware and time: two cores of an AMD EPYC, 145 minutes beside other work and with pauses.
+Accuracy: 89.56 %, the float16 file in one crop; 89.52 % as trained (`training/results/cifar10`).
 """
 
 from training.options import Augmentation
