@@ -72,6 +72,7 @@ def test_averages_and_the_rate():
     assert any(variable is optimizer.rate for variable in optimizer.variables)
     optimizer.learning_rate = 0.5
     assert float(optimizer.rate.value) == 0.5
+    assert CaffeSGD(0.1).averages == []
 
 
 def test_config():

@@ -30,10 +30,8 @@ def distort(image, order, factors) -> tf.Tensor:
     Returns:
         float32 (h, w, 3) in 0..255.
     """
-
     orders = tf.constant([[DISTORTIONS.index(name) for name in names] for names in ORDERS])
-    for number in tf.unstack(orders[order]):
-        # One choice for each place: a graph of all six orders takes twice as long to make, and longer to walk through.
+    for number in tf.unstack(orders[order]):  # a choice for each place: a graph of all six orders has twice the nodes
         branches = [functools.partial(_DISTORT[name], image, factors[i]) for i, name in enumerate(DISTORTIONS)]
         image = tf.switch_case(number, branches)
     return image
@@ -71,7 +69,7 @@ def _brightness(image, factor):
 def _colour(image, factor):
     # Each channel is blended with the pixel's own luma: one matrix product, which of four pixels at a time takes two
     # thirds of the time.
-    pixels = 4 if image.shape.num_elements() and image.shape.num_elements() % 12 == 0 else 1
+    pixels = 1 if (image.shape.num_elements() or 1) % 12 else 4
     blend = factor * np.eye(3, dtype="float32") + (1 - factor) * LUMA[:, np.newaxis]
     apart = np.eye(pixels, dtype="float32")[:, np.newaxis, :, np.newaxis]
     matrix = tf.reshape(apart * blend[:, np.newaxis], (3 * pixels, 3 * pixels))

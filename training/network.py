@@ -102,10 +102,7 @@ def inner(optimizer) -> CaffeSGD:
 
 def averages(optimizer) -> dict:
     """The averages of the trainable variables, by `id` of the variable; none where the recipe has no average."""
-    optimizer = inner(optimizer)
-    if not optimizer.use_ema:
-        return {}
-    return {id(variable): average for variable, average in optimizer.averages}
+    return {id(variable): average for variable, average in inner(optimizer).averages}
 
 
 @contextlib.contextmanager

@@ -45,7 +45,9 @@ class CaffeSGD(keras.optimizers.SGD):
 
     @property
     def averages(self) -> list:
-        """Pairs of a trainable variable and the variable that holds its average, once it is built with `use_ema`."""
+        """Pairs of a trainable variable and the variable that holds its average; none without `use_ema`."""
+        if not self.use_ema:
+            return []
         return list(zip(self._trainable_variables, self._model_variables_moving_average, strict=True))
 
     @property

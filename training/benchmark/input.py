@@ -17,7 +17,7 @@ def input_pipeline(threads, rounds, seconds, photos, batch=32) -> dict:
     """Training images per second, from JPEG files to batches of bytes at 224: ours in tf.data, PIL's in torch's loader.
 
     Theirs is torchvision's nearest equivalent: no lighting noise, and one interpolation instead of four. All run on
-    through all rounds, as in a training, and take turns.
+    through all rounds, as in a training, and take turns, each of which begins with batches that are not timed.
     """
     import torch
 

@@ -2,8 +2,8 @@
 
     python -m training.train training/configs/smoke.py --work-dir RUN
 
-Hardware and time: 49 seconds on two x86-64 cores.
-Accuracy: 85 % top-1 on 160 images of ten classes.
+Hardware and time: 45 seconds on two cores of an AMD EPYC.
+Accuracy: 78 % top-1 on 160 images of ten classes.
 """
 
 from training.options import Augmentation
