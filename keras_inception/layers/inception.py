@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 
+from keras_inception.layers.batch_normalization import FusedBatchNormalization
 from keras_inception.layers.data_format import channel_axis
 
 
@@ -85,9 +86,9 @@ def conv_unit(x, filters, kernel_size, *, name, strides=1, padding="same", style
     if style.batch_norm:
         # epsilon is TF-slim's and torchvision's; momentum is the one to which TF Hub changed Inception v1, so that
         # short trainings get statistics of their own.
-        x = keras.layers.BatchNormalization(
-            channel_axis(), momentum=0.99, epsilon=1e-3, scale=style.scale, name=f"{name}_bn"
-        )(x)
+        x = FusedBatchNormalization(channel_axis(), momentum=0.99, epsilon=1e-3, scale=style.scale, name=f"{name}_bn")(
+            x
+        )
     return keras.layers.ReLU(name=relu_name(name))(x)
 
 
