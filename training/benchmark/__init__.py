@@ -6,6 +6,7 @@
     building takes
     python -m training.benchmark training      a training step against torchvision's GoogLeNet on torch; two workers
     against one; memory over a run
+    python -m training.benchmark batch_norm    a training step with batch normalization in one operation, and in Keras'
     python -m training.benchmark input --photos FOLDER     our input pipeline against torchvision's on PIL
     python -m training.benchmark evaluation --photos FOLDER     the 144-crop protocol against the bare network
 

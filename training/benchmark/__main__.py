@@ -37,6 +37,7 @@ MEASUREMENTS = {
     "lrn": inference.lrn,
     "import": inference.importing,
     "training": training.training,
+    "batch_norm": training.batch_norm,
     "input": input.input_pipeline,
     "evaluation": evaluation.evaluation,
 }

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest.mock
 
 from training.benchmark import alternate, import_torchvision
 
@@ -33,8 +34,10 @@ def _steps(threads, rounds, seconds, batch) -> dict:
     labels = np.random.default_rng(1).integers(0, 1000, batch)
 
     contestants = {
-        "keras_inception torchvision": _our_step(pixels, labels, variant="torchvision", aux_heads=False, average=None),
-        "keras_inception paper, with heads and averaging": _our_step(pixels, labels),
+        "keras_inception torchvision": _our_step(
+            pixels, labels, 1000, variant="torchvision", aux_heads=False, average=None
+        ),
+        "keras_inception paper, with heads and averaging": _our_step(pixels, labels, 1000),
     }
     model = import_torchvision().models.googlenet(weights=None, num_classes=1000, aux_logits=False, init_weights=False)
     model = model.train().to(memory_format=torch.channels_last)
@@ -60,7 +63,35 @@ def _steps(threads, rounds, seconds, batch) -> dict:
     return {**rounded, "same network, ours / the faster of theirs": round(ours / best, 2)}
 
 
-def _our_step(pixels, labels, **fields):
+def batch_norm(threads, rounds, seconds, batch=64, size=32) -> dict:
+    """Images per second of a training step with batch normalization in one operation, and in Keras' own."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_inception.layers import FusedBatchNormalization
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    pixels = np.random.default_rng(0).uniform(0, 255, (batch, size, size, 3)).astype("float32")
+    labels = np.random.default_rng(1).integers(0, 10, batch)
+    fields = {"variant": "batch_norm", "stem": "small", "sizes": (size,), "aux_heads": False, "average": None}
+    results = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(precision)
+        contestants = {"fused": _our_step(pixels, labels, 10, precision=precision, **fields)}
+        contestants["fused"]()  # is traced now, and keeps its operations
+        with unittest.mock.patch.object(FusedBatchNormalization, "call", keras.layers.BatchNormalization.call):
+            contestants["Keras"] = _our_step(pixels, labels, 10, precision=precision, **fields)
+            contestants["Keras"]()
+        rates = {name: rate * batch for name, rate in alternate(contestants, rounds, seconds).items()}
+        results[f"{precision}, step of {batch} at {size}, images/s"] = {
+            **{name: round(rate, 1) for name, rate in rates.items()},
+            "fused / Keras": round(rates["fused"] / rates["Keras"], 2),
+        }
+    return results
+
+
+def _our_step(pixels, labels, classes, **fields):
     """A step of our engine on one batch, as a training takes it."""
     import numpy as np
     import tensorflow as tf
@@ -69,7 +100,7 @@ def _our_step(pixels, labels, **fields):
     from training.tensorflow_engine import TensorFlowEngine
 
     recipe = Recipe(batch_size=len(pixels), learning_rate=0.001, **fields)
-    engine = TensorFlowEngine(recipe, [str(index) for index in range(1000)])
+    engine = TensorFlowEngine(recipe, [str(index) for index in range(classes)])
     batch = (tf.constant(pixels), tf.constant(labels), tf.constant(np.ones(len(pixels), "float32")))
     return lambda: engine.fetch(engine.train_step(batch, 0.001))
 
