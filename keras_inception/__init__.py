@@ -17,3 +17,5 @@ from keras_inception.models.spec import GoogLeNetSpec as GoogLeNetSpec
 from keras_inception.preprocessing import Preprocessing as Preprocessing
 from keras_inception.preprocessing import preprocess_input as preprocess_input
 from keras_inception.pretrained import GoogLeNet as GoogLeNet
+from keras_inception.publishing import from_hub as from_hub
+from keras_inception.publishing import push_to_hub as push_to_hub

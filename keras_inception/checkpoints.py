@@ -10,7 +10,7 @@ import keras
 from keras_inception import convert as readers
 from keras_inception.convert import names
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
-from keras_inception.hub import download, manifest, serialization
+from keras_inception.hub import download, folder, manifest, serialization
 from keras_inception.layers.pixels import Pixels
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.googlenet import MIN_SIZE
@@ -73,20 +73,17 @@ def to_checkpoint(model) -> Checkpoint:
     spec = model_spec(model)
     if _pixel_layer(model).mean is None:  # include_preprocessing=False: the file must give the same function
         spec = dataclasses.replace(spec, mean=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0))
-    tensors = {
-        name: keras.ops.convert_to_numpy(variable.value).astype("float32")
-        for name, variable in network_variables(model).items()
-    }
+    tensors = {name: keras.ops.convert_to_numpy(variable.value) for name, variable in network_variables(model).items()}
     checkpoint = Checkpoint(spec.to_dict(), tensors)
-    _check_claims(checkpoint, model.name)
+    check_claims(checkpoint, model.name)
     return checkpoint
 
 
 def embedded() -> dict[str, pathlib.Path]:
     """The weights that come with the package, by tag: in it where it is installed, beside it in a clone."""
     package = pathlib.Path(__file__).parent
-    for folder in (package / "weights", package.parent / "weights"):
-        found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{serialization.CONFIG}"))}
+    for place in (package / "weights", package.parent / "weights"):
+        found = {path.parent.name: path.parent for path in sorted(place.glob(f"*/{folder.CONFIG}"))}
         if found:
             return found
     return {}
@@ -103,14 +100,25 @@ def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=
     if text.startswith("hf://"):
         from keras_inception.hub import stores
 
-        checkpoint = serialization.read_folder(stores.fetch(text))
+        checkpoint = _of_googlenet(stores.fetch(text).folder, text, checked=True)
     elif text in ours:
-        checkpoint = serialization.read_folder(ours[text])
+        checkpoint = _of_googlenet(ours[text], text)
     elif text == "imagenet" or text in manifest.entries():
         checkpoint = _read_public(text, variant, aux_heads, allow_unverified)
     else:
         checkpoint = _read_path(pathlib.Path(weights).expanduser())
-    return Checkpoint(_check_claims(checkpoint, text).to_dict(), checkpoint.tensors)
+    return Checkpoint(check_claims(checkpoint, text).to_dict(), checkpoint.tensors)
+
+
+def _of_googlenet(place, name, *, checked=False) -> Checkpoint:
+    """The arrays of a published folder, which must be those of a GoogLeNet."""
+    published, checkpoint = folder.read_folder(place, checked=checked)
+    if published.kind != "GoogLeNet":
+        raise ValueError(
+            f"expected the weights of a GoogLeNet; Received: {name!r}, a {published.kind} model that is built upon "
+            "one: keras_inception.from_hub loads it whole"
+        )
+    return checkpoint
 
 
 def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
@@ -126,7 +134,7 @@ def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
 
 def _read_path(path: pathlib.Path) -> Checkpoint:
     if path.is_dir():
-        return serialization.read_folder(path)
+        return _of_googlenet(path, str(path))
     reader = readers.reader(path)
     if path.exists() and path.name.endswith(".safetensors"):
         return serialization.read(path)
@@ -143,7 +151,7 @@ def _read_path(path: pathlib.Path) -> Checkpoint:
     return Checkpoint({**checkpoint.spec, **_published(checkpoint.spec), "source": path.name}, checkpoint.tensors)
 
 
-def _check_claims(checkpoint: Checkpoint, name: str) -> GoogLeNetSpec:
+def check_claims(checkpoint: Checkpoint, name: str) -> GoogLeNetSpec:
     """The spec, unless its own weights contradict it: a network of the size that a file claims is built only then."""
     try:
         spec = GoogLeNetSpec.from_dict(checkpoint.spec)

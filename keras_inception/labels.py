@@ -171,15 +171,23 @@ def class_pairs(labels, count: int) -> tuple:
 
 
 def _labels_of(model):
-    """The labels in the spec that a model's first layer carries."""
-    try:
-        spec = model.get_layer("pixels").spec
-    except (ValueError, AttributeError) as error:
+    """The labels in the spec that a model's pixel layer carries, or that of a model in it."""
+    pixels = _pixel_layer(model)
+    if pixels is None:
         raise ValueError(
             f"expected a model of this package, with a layer 'pixels'; Received: labels={model!r}; "
             "pass labels= as a list of names"
-        ) from error
-    return (spec or {}).get("labels")
+        )
+    return (pixels.spec or {}).get("labels")
+
+
+def _pixel_layer(model):
+    for layer in getattr(model, "layers", ()):
+        if layer.name == "pixels" and hasattr(layer, "spec"):
+            return layer
+        if (inner := _pixel_layer(layer)) is not None:
+            return inner
+    return None
 
 
 def _pair(label):

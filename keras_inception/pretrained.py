@@ -8,7 +8,7 @@ import keras
 
 from keras_inception.checkpoints import load_checkpoint, model_spec, network_variables
 from keras_inception.convert.checkpoint import Checkpoint
-from keras_inception.hub import serialization
+from keras_inception.hub import folder, serialization
 from keras_inception.labels import label_set
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.googlenet import build_googlenet, check_options
@@ -205,7 +205,7 @@ def convert(source, destination, *, variant=None, half=False, allow_unverified=F
     elif destination.suffix == ".safetensors":
         serialization.write(destination, checkpoint, half=half)
     elif destination.suffix == "":
-        serialization.write_folder(destination, checkpoint, half=half)
+        folder.write_folder(destination, checkpoint, half=half)
     else:
         raise ValueError(
             f"expected a destination that ends in .safetensors or .keras, or a folder; Received: {destination}"

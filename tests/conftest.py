@@ -14,3 +14,35 @@ def seeded():
     yield
     keras.config.set_dtype_policy("float32")
     keras.config.set_image_data_format("channels_last")
+
+
+@pytest.fixture
+def hub_client(tmp_path, monkeypatch):
+    """The Hub's own client, with a cache and a login of its own, and no word to the public Hub."""
+    from huggingface_hub import constants
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "hf_home"
+    changes = {
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DOWNLOAD_TIMEOUT": 2,
+        "HF_HUB_ETAG_TIMEOUT": 2,
+    }
+    for name, value in changes.items():
+        monkeypatch.setattr(constants, name, value)
+    return constants
+
+
+@pytest.fixture
+def hub(hub_client, tmp_path):
+    """A hub on this machine; its users are `hf_me`, `hf_you` and, of me, `hf_reader`, who may not write."""
+    from hub_server import Hub
+
+    with Hub(tmp_path / "hub") as hub:
+        yield hub

@@ -107,7 +107,7 @@ def test_a_safetensors_file_of_something_else(tmp_path):
     with pytest.raises(CheckpointError, match="other.safetensors.*metadata 'spec'"):
         serialization.read(tmp_path / "other.safetensors")
     save_file({"a": np.zeros(2, "int8")}, tmp_path / "ints.safetensors", metadata={"spec": "{}"})
-    with pytest.raises(CheckpointError, match="float16 and float32"):
+    with pytest.raises(CheckpointError, match="float16, bfloat16, float32, float64; Received: int8 in a"):
         serialization.read(tmp_path / "ints.safetensors")
 
 
@@ -133,35 +133,6 @@ def test_numbers_that_numpy_does_not_have(tmp_path):
 def test_a_negative_variance_is_refused():
     with pytest.raises(CheckpointError, match="variances of 0 or more; Received: -1.0 in a_bn/moving_variance"):
         Checkpoint({}, {"a_bn/moving_variance": np.array([1, -1], "float32")})
-
-
-def test_folder_round_trip(tmp_path):
-    folder = serialization.write_folder(tmp_path / "mine", checkpoint(), metrics={"top1": 0.9})
-    assert serialization.read_config(folder)["metrics"] == {"top1": 0.9}
-    assert set(serialization.read_folder(folder).tensors) == set(checkpoint().tensors)
-
-
-def test_a_changed_byte_in_a_folder_is_noticed(tmp_path):
-    folder = serialization.write_folder(tmp_path / "mine", checkpoint())
-    weights = folder / serialization.WEIGHTS
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(data)
-    with pytest.raises(CheckpointError, match="expected sha256"):
-        serialization.read_folder(folder)
-    weights.unlink()
-    with pytest.raises(CheckpointError, match="Received: none"):
-        serialization.read_folder(folder)
-
-
-@pytest.mark.parametrize(
-    "content", ["", "[]", "[" * 100_000, "{}", '{"format": 2}', '{"format": 1, "spec": [], "files": {}}', "\x00"]
-)
-def test_a_bad_config_is_one_clear_error(tmp_path, content):
-    folder = serialization.write_folder(tmp_path / "mine", checkpoint())
-    (folder / serialization.CONFIG).write_text(content)
-    with pytest.raises(CheckpointError, match="keras_inception.json"):
-        serialization.read_folder(folder)
 
 
 VALID = None

@@ -1,27 +1,43 @@
-"""`hf://` references against a server of the Hub's protocol on this machine, through the real client."""
+"""Loading from a hub on this machine, through the real client: one commit, every file checked, nothing silent."""
 
-import hashlib
-import http.server
 import json
+import logging
 import os
-import re
-import subprocess
-import sys
-import threading
+import time
 
+import numpy as np
 import pytest
+from hub_server import Hub
 
-from keras_inception import GoogLeNetSpec, checkpoints
-from keras_inception.hub import serialization, stores
-from keras_inception.models.googlenet import build_googlenet
+from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
+from keras_inception.hub import folder as folders
+from keras_inception.hub import stores
+from keras_inception.hub.download import ChecksumError, DownloadError
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-PROGRAM = """
-import sys
-import keras_inception
-model = keras_inception.GoogLeNet(weights=sys.argv[1], input_shape=(64, 64, 3))
-print(model.output_shape, keras_inception.model_spec(model).labels)
-"""
+NAME = "me/net"
+
+
+def files(tmp_path, value=1.0, size=30_000, **options) -> dict[str, bytes]:
+    """A published folder of `size` numbers, as bytes by name."""
+    place = tmp_path / f"folder{value}"
+    folders.write_folder(
+        place, Checkpoint({"variant": "paper"}, {"a/kernel": np.full(size, value, "float32")}), **options
+    )
+    return {path.name: path.read_bytes() for path in place.iterdir()}
+
+
+def value_of(fetched):
+    return folders.read_folder(fetched.folder, checked=True)[1].tensors["a/kernel"][0]
+
+
+def fetch(hub, reference=f"hf://{NAME}", token="hf_me"):
+    return stores.fetch(reference, token=token, endpoint=hub.url)
+
+
+def requests(hub):
+    taken = list(hub.log)
+    hub.log.clear()
+    return [(entry.method, entry.path) for entry in taken]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +46,7 @@ print(model.output_shape, keras_inception.model_spec(model).labels)
         ("hf://me/net", ("me/net", None)),
         ("hf://me/net@v1", ("me/net", "v1")),
         ("hf://me/net@refs/pr/1", ("me/net", "refs/pr/1")),
-        (f"hf://me/net@{COMMIT}", ("me/net", COMMIT)),
+        (f"hf://me/net@{'0' * 40}", ("me/net", "0" * 40)),
     ],
 )
 def test_parse(reference, expected):
@@ -45,97 +61,196 @@ def test_malformed_references(reference):
         stores.parse(reference)
 
 
-class Hub(http.server.BaseHTTPRequestHandler):
-    """One repository, me/net, with one commit, which `main` and `v1` name."""
-
-    folder, requests = None, []
-
-    def do_HEAD(self):
-        self.answer(body=False)
-
-    def do_GET(self):
-        self.answer(body=True)
-
-    def answer(self, body):
-        self.requests.append((self.command, self.path))
-        path = self.path.split("?")[0]
-        files = {file.name: file.read_bytes() for file in self.folder.iterdir()}
-        if re.fullmatch(rf"/api/models/me/net(/revision/(main|v1|{COMMIT}))?", path):
-            siblings = [{"rfilename": name} for name in files]
-            facts = {"id": "me/net", "sha": COMMIT, "private": False, "gated": False, "tags": [], "siblings": siblings}
-            return self.send(json.dumps(facts).encode(), body)
-        if path.startswith(f"/api/models/me/net/tree/{COMMIT}"):
-            rows = [
-                {"type": "file", "path": n, "size": len(d), "oid": hashlib.sha1(d).hexdigest()}
-                for n, d in files.items()
-            ]
-            return self.send(json.dumps(rows).encode(), body)
-        match = re.fullmatch(rf"/me/net/resolve/{COMMIT}/(.+)", path)
-        if match and match[1] in files:
-            data = files[match[1]]
-            return self.send(data, body, {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha1(data).hexdigest()}"'})
-        self.send(b"{}", body, {"X-Error-Code": "RepoNotFound"}, status=404)
-
-    def send(self, data, body, headers=(), status=200):
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **dict(headers)}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-    def log_message(self, *arguments):
-        pass
+def test_every_file_is_of_one_commit_also_when_the_branch_moves(hub, tmp_path):
+    repository = hub.create(NAME, files(tmp_path, 1.0))
+    first = repository.resolve("main")
+    moved = hub.order(
+        "first", "GET", f"/{NAME}/resolve/.*/keras_inception.json", call=lambda h: repository.push(files(tmp_path, 2.0))
+    )
+    fetched = fetch(hub)
+    assert moved.times == 0 and repository.resolve("main") != first
+    assert (fetched.commit, value_of(fetched)) == (first, 1.0)
+    paths = [path for _, path in requests(hub) if "/resolve/" in path]
+    assert paths and all(f"/resolve/{first}/" in path for path in paths)
+    assert value_of(fetch(hub)) == 2.0 and value_of(fetch(hub, f"hf://{NAME}@{first}")) == 1.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    spec = GoogLeNetSpec(stem="small", classes=2, labels=("cat", "dog"))
-    checkpoint = checkpoints.to_checkpoint(build_googlenet(spec, input_shape=(64, 64, 3)))
-    Hub.folder = serialization.write_folder(tmp_path_factory.mktemp("hub") / "net", checkpoint, half=True)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+def test_a_commit_that_is_cached_takes_no_request(hub, hub_client, tmp_path, monkeypatch):
+    hub.create(NAME, files(tmp_path))
+    commit = fetch(hub).commit
+    requests(hub)
+    assert value_of(fetch(hub, f"hf://{NAME}@{commit}", token=False)) == 1.0
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    assert value_of(fetch(hub, f"hf://{NAME}@{commit}")) == 1.0
+    assert not requests(hub)
 
 
-def load(reference, home, port, **variables):
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": f"http://127.0.0.1:{port}",
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_XET": "1",
-        **variables,
-    }
-    command = [sys.executable, "-c", PROGRAM, reference]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def test_a_branch_offline_says_its_commit_and_its_age(hub, hub_client, tmp_path, monkeypatch, caplog):
+    hub.create(NAME, files(tmp_path))
+    commit = fetch(hub).commit
+    ref = tmp_path / "hf_home" / "hub" / "models--me--net" / "refs" / "main"
+    os.utime(ref, (0, time.time() - 3 * 86400))
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    requests(hub)
+    with caplog.at_level(logging.WARNING):
+        assert value_of(fetch(hub)) == 1.0
+    assert not requests(hub)
+    assert f"HF_HUB_OFFLINE is set, so that the Hub was not asked; this is commit {commit} of the cache" in caplog.text
+    assert "3 days ago" in caplog.text
+    with pytest.raises(DownloadError, match="hf://me/other: HF_HUB_OFFLINE is set.*not in the cache"):
+        fetch(hub, "hf://me/other")
 
 
-def test_weights_from_the_hub_come_from_one_commit_and_then_from_the_cache(server, tmp_path):
-    port = server.server_address[1]
-    result = load("hf://me/net@v1", tmp_path, port)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.strip().endswith("(None, 2) ('cat', 'dog')")
-    downloads = [path for method, path in Hub.requests if "/resolve/" in path]
-    assert downloads and all(f"/resolve/{COMMIT}/" in path for path in downloads)
-    # A commit that is cached needs no server.
-    result = load(f"hf://me/net@{COMMIT}", tmp_path, 9, HF_HUB_OFFLINE="1")
-    assert result.returncode == 0, result.stderr[-3000:]
+@pytest.mark.parametrize("status, said", [(503, "HTTP status 503"), (500, "HTTP status 500")])
+def test_a_hub_that_is_ill_is_said(hub, tmp_path, caplog, status, said):
+    hub.create(NAME, files(tmp_path))
+    commit = fetch(hub).commit
+    hub.order("status", "GET", f"/api/models/{NAME}", status=status)
+    assert fetch(hub).commit == commit
+    assert said in caplog.text and commit in caplog.text and hub.fired() == ["status"]
 
 
-def test_a_branch_whose_hub_is_down_comes_from_the_cache_and_the_log_says_so(server, tmp_path):
-    assert load("hf://me/net@v1", tmp_path, server.server_address[1]).returncode == 0
-    result = load("hf://me/net@v1", tmp_path, 9)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert f"The Hub did not answer; hf://me/net@v1 is commit {COMMIT} of the cache." in result.stderr
+def test_a_wrong_token_is_said(hub, tmp_path, caplog):
+    hub.create(NAME, files(tmp_path))
+    with pytest.raises(DownloadError, match="the Hub did not accept the token, and it is not in the cache"):
+        fetch(hub, token="hf_wrong")
+    commit = fetch(hub).commit
+    assert fetch(hub, token="hf_wrong").commit == commit
+    assert f"the Hub did not accept the token; this is commit {commit} of the cache" in caplog.text
 
 
-def test_a_repository_that_does_not_exist(server, tmp_path):
-    result = load("hf://me/nothing", tmp_path, server.server_address[1])
-    assert "ValueError: expected a repository that exists and may be read; Received: 'hf://me/nothing'" in result.stderr
+def test_a_server_that_is_down(hub, tmp_path, caplog):
+    hub.create(NAME, files(tmp_path))
+    commit = fetch(hub).commit
+    assert stores.fetch(f"hf://{NAME}", endpoint="http://127.0.0.1:9").commit == commit
+    assert "the Hub did not answer" in caplog.text and commit in caplog.text
+    with pytest.raises(DownloadError, match="the Hub did not answer"):
+        stores.fetch("hf://me/other", endpoint="http://127.0.0.1:9")
 
 
-def test_no_server_and_no_cache(tmp_path):
-    result = load("hf://me/net", tmp_path, 9)
-    assert "OSError: hf://me/net could not be had from the Hub, and is not cached" in result.stderr
+def test_private_and_gated_repositories(hub, tmp_path):
+    repository = hub.create(NAME, files(tmp_path), private=True)
+    for token in ("hf_you", False):
+        with pytest.raises(ValueError, match="expected a repository that exists and may be read with this token"):
+            fetch(hub, token=token)
+    assert value_of(fetch(hub, token="hf_reader")) == 1.0
+    repository = hub.create("you/gated", files(tmp_path))
+    repository.settings = {**repository.settings, "gated": "manual"}
+    with pytest.raises(DownloadError, match="Access to model you/gated is restricted"):
+        fetch(hub, "hf://you/gated")
+    repository.settings = {**repository.settings, "readers": ["me"]}
+    assert value_of(fetch(hub, "hf://you/gated")) == 1.0
+
+
+def test_the_clients_login_and_the_environments_token(hub, hub_client, tmp_path, monkeypatch):
+    hub.create(NAME, files(tmp_path), private=True)
+    monkeypatch.setenv("HF_TOKEN", "hf_me")
+    assert value_of(stores.fetch(f"hf://{NAME}", endpoint=hub.url)) == 1.0
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(ValueError, match="may be read with this token"):
+        stores.fetch(f"hf://{NAME}", endpoint=hub.url)
+    (tmp_path / "hf_home" / "token").write_text("hf_reader")
+    assert value_of(stores.fetch(f"hf://{NAME}", endpoint=hub.url)) == 1.0
+
+
+def test_what_does_not_exist(hub, tmp_path):
+    hub.create(NAME, {"model.safetensors": b"x"})
+    with pytest.raises(ValueError, match="expected a repository that exists"):
+        fetch(hub, "hf://me/nothing")
+    with pytest.raises(ValueError, match="expected a revision of me/net; Received: 'hf://me/net@v9'"):
+        fetch(hub, f"hf://{NAME}@v9")
+    with pytest.raises(
+        ValueError, match="to hold keras_inception.json and model.safetensors; Received: no keras_incep"
+    ):
+        fetch(hub)
+    hub.repositories[NAME].push({"keras_inception.json": files(tmp_path)["keras_inception.json"]})
+    with pytest.raises(ChecksumError, match="an offer of 1"):
+        fetch(hub)
+
+
+@pytest.mark.parametrize("name", ["keras_inception.json", "model.safetensors"])
+def test_a_corrupt_download_is_fetched_once_more_and_then_refused(hub, tmp_path, caplog, name):
+    hub.create(NAME, files(tmp_path))
+    path = f"/{NAME}/resolve/.*/{name}"
+    hub.order("corrupt", "GET", path, after=90)
+    assert value_of(fetch(hub)) == 1.0
+    assert hub.fired() == ["corrupt"] and f"{name} is not what it should be: once more" in caplog.text
+    hub.repositories[NAME].push(files(tmp_path, 2.0))
+    hub.order("corrupt", "GET", path, after=90, times=2)
+    with pytest.raises(ChecksumError, match=f"expected {name} to be .*; Received: another file, twice"):
+        fetch(hub)
+    assert hub.fired() == ["corrupt"] * 3
+    assert value_of(fetch(hub)) == 2.0  # and is repaired when the Hub is well again
+
+
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(hub, hub_client, tmp_path, monkeypatch, caplog):
+    hub.create(NAME, files(tmp_path))
+    fetched = fetch(hub)
+    for name in ("model.safetensors", "keras_inception.json"):
+        path = fetched.folder / name
+        data = bytearray(path.read_bytes())
+        data[60] ^= 1
+        path.resolve().write_bytes(data)
+        monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+        with pytest.raises(DownloadError, match="not in the cache"):
+            fetch(hub, f"hf://{NAME}@{fetched.commit}")
+        monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", False)
+        assert value_of(fetch(hub, f"hf://{NAME}@{fetched.commit}")) == 1.0
+
+
+def test_json_of_other_weights(hub, tmp_path):
+    mixed = {**files(tmp_path, 2.0), "model.safetensors": files(tmp_path, 1.0)["model.safetensors"]}
+    hub.create(NAME, mixed)
+    with pytest.raises(ChecksumError, match="model.safetensors"):
+        fetch(hub)
+
+
+def test_json_that_is_too_large_is_not_downloaded(hub, tmp_path, monkeypatch):
+    hub.create(NAME, files(tmp_path))
+    monkeypatch.setattr(folders, "MAX_JSON", 10)
+    with pytest.raises(CheckpointError, match="keras_inception.json of at most 10 bytes"):
+        fetch(hub)
+    assert not any("/resolve/" in path for _, path in requests(hub))
+
+
+def test_a_newer_format(hub, tmp_path):
+    content = files(tmp_path)
+    content["keras_inception.json"] = json.dumps({"format": 2}).encode()
+    hub.create(NAME, content)
+    with pytest.raises(CheckpointError, match="format 1 or earlier, and a newer version of keras_inception reads it"):
+        fetch(hub)
+
+
+def test_a_download_that_is_cut_goes_on(hub, tmp_path):
+    hub.create(NAME, files(tmp_path, size=4_000_000))
+    path = f"/{NAME}/resolve/.*/model.safetensors"
+    hub.order("cut", "GET", path, after=12_000_000)
+    assert value_of(fetch(hub)) == 1.0
+    ranges = [entry.range for entry in hub.log if entry.path.endswith("model.safetensors") and entry.method == "GET"]
+    assert hub.fired() == ["cut"] and ranges[0] is None and ranges[-1].startswith("bytes=")
+
+
+def test_a_download_that_is_cut_again_and_again_is_one_error(hub, tmp_path, monkeypatch):
+    hub.create(NAME, files(tmp_path))
+    hub.order("cut", "GET", f"/{NAME}/resolve/.*/model.safetensors", after=50_000, times=None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses
+    with pytest.raises(DownloadError, match="model.safetensors could not be downloaded"):
+        fetch(hub)
+    hub.faults.clear()
+    assert value_of(fetch(hub)) == 1.0
+
+
+def test_large_files_through_xet(hub_client, tmp_path, monkeypatch):
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    monkeypatch.setattr(hub_client, "HF_HUB_DISABLE_XET", False)
+    with Hub(tmp_path / "hub", xet=True) as hub:
+        hub.create(NAME)
+        place = tmp_path / "folder1.0"
+        content = files(tmp_path)
+        operations = [CommitOperationAdd(name, str(place / name)) for name in content]
+        HfApi(endpoint=hub.url, token="hf_me").create_commit(NAME, operations, commit_message="by Xet")
+        assert value_of(fetch(hub)) == 1.0
+        paths = [entry.path for entry in hub.log]
+        assert any("xet-write-token" in path for path in paths) and any("xet-read-token" in path for path in paths)
+        assert not any("/lfs/" in path for path in paths)

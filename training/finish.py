@@ -5,7 +5,7 @@ import pathlib
 import shlex
 
 from keras_inception import checkpoints, remove_aux_heads
-from keras_inception.hub import serialization
+from keras_inception.hub import folder as folders
 from training.recipe import Recipe
 
 FOLDER = "model"
@@ -48,7 +48,8 @@ def publish(
         "protocol": f"{recipe.dataset} {recipe.eval_split}, one central crop of {max(recipe.sizes)} pixels, "
         "in the training's precision",
     }
-    folder = serialization.write_folder(pathlib.Path(work_dir) / FOLDER, checkpoint, metrics=measured, half=recipe.half)
+    folder = pathlib.Path(work_dir) / FOLDER
+    folders.write_folder(folder, checkpoint, metrics=measured, half=recipe.half)
     made = {"name": name, "epochs": epochs, "minutes": seconds / 60, "hardware": hardware, "settings": settings}
     text = card(recipe, measured, **made)
     (folder / "README.md").write_text(text)

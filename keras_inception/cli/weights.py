@@ -5,7 +5,7 @@ import json
 import textwrap
 
 from keras_inception import checkpoints, pretrained
-from keras_inception.hub import download, manifest, serialization
+from keras_inception.hub import download, folder, manifest
 
 
 def list_weights(args) -> int:
@@ -61,14 +61,14 @@ def _flat(entry, prefix=""):
 def _known() -> dict[str, dict]:
     """Everything known by tag, the embedded weights first: plain data, with where the weights are on this machine."""
     known = {}
-    for tag, folder in checkpoints.embedded().items():
-        config = serialization.read_config(folder)
-        file = {"name": serialization.WEIGHTS, "bytes": None, **config["files"][serialization.WEIGHTS]}
-        accuracy = dict(config["metrics"])
+    for tag, place in checkpoints.embedded().items():
+        published = folder.read_published(place)
+        file = {"name": folder.WEIGHTS, **dataclasses.asdict(published.files[folder.WEIGHTS])}
+        accuracy = dict(published.metrics)
         if isinstance(fraction := accuracy.get("accuracy"), float):
             accuracy.setdefault("top1", 100 * fraction)  # Keras' metric is a fraction, published tables hold percent
-        here = {"here": "embedded", "path": str(folder)}
-        known[tag] = {"tag": tag, **config["spec"], "file": file, "accuracy": accuracy, **here}
+        here = {"here": "embedded", "path": str(place)}
+        known[tag] = {"tag": tag, **published.spec, "file": file, "accuracy": accuracy, **here}
     for tag, entry in manifest.entries().items():
         path = download.converted_path(entry)
         here = {"here": "cached", "path": str(path)} if path.is_file() else {"here": None, "path": None}

@@ -4,7 +4,6 @@ Names, not order, decide what is loaded where: Keras' `.weights.h5` goes by clas
 head's kernel into the main classifier without a word.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -14,25 +13,34 @@ import numpy as np
 
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 
-WEIGHTS, CONFIG = "model.safetensors", "keras_inception.json"
+# What variables are: numbers of 64 bits keep them, all others are exact in float32.
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_INTEGERS = ("int32", "int64", "uint32", "bool")  # of Keras' own layers; no GoogLeNet has them
 
 
 def model_variables(model) -> dict:
-    """The variables of a Keras model by `layer/variable`.
+    """The variables of a Keras model by `layer/variable`; those of a model in the model by `model/layer/variable`.
 
     Raises:
         ValueError: two variables share a name, so that the names cannot tell them apart.
     """
     variables = {}
-    for layer in model.layers:
-        for variable in layer.weights:
-            name = f"{layer.name}/{variable.name}"
-            if name in variables:
-                raise ValueError(
-                    f"expected a model of named layers, each variable under a name of its own; Received: {name} twice"
-                )
-            variables[name] = variable
+    for name, variable in _named_variables(model, ""):
+        if name in variables:
+            raise ValueError(
+                f"expected a model of named layers, each variable under a name of its own; Received: {name} twice"
+            )
+        variables[name] = variable
     return variables
+
+
+def _named_variables(model, prefix):
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _named_variables(layer, f"{prefix}{layer.name}/")
+        else:
+            for variable in layer.weights:
+                yield f"{prefix}{layer.name}/{variable.name}", variable
 
 
 def assign(variables: dict, tensors: dict, *, fresh=(), ignored=()) -> None:
@@ -71,7 +79,7 @@ def write(path, checkpoint: Checkpoint, *, half=False) -> pathlib.Path:
     Args:
         path: the file.
         checkpoint: what to write.
-        half: store kernels in float16; biases and batch-norm statistics stay float32, for their rounding shows.
+        half: store kernels in float16; biases and batch-norm statistics stay as they are, for their rounding shows.
 
     Returns:
         The path.
@@ -87,7 +95,8 @@ def write(path, checkpoint: Checkpoint, *, half=False) -> pathlib.Path:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     os.close(handle)
     try:
-        save_file(tensors, temporary, metadata={"spec": json.dumps(checkpoint.spec), "format": "keras_inception"})
+        # One entry: the order of several would be another each time, and so the sha256 of equal models.
+        save_file(tensors, temporary, metadata={"spec": json.dumps(checkpoint.spec)})
         os.chmod(temporary, 0o644)  # mkstemp's files are private
         os.replace(temporary, path)
     finally:
@@ -95,8 +104,12 @@ def write(path, checkpoint: Checkpoint, *, half=False) -> pathlib.Path:
     return path
 
 
-def read(path) -> Checkpoint:
+def read(path, *, integers=False) -> Checkpoint:
     """Reads a file of ours.
+
+    Args:
+        path: the file.
+        integers: whether it may hold whole numbers and truth values, which no GoogLeNet has, but other layers.
 
     Raises:
         CheckpointError: the file is damaged, or a safetensors file of something else.
@@ -118,11 +131,20 @@ def read(path) -> Checkpoint:
         raise CheckpointError(
             f"{path.name}: expected a safetensors file of keras_inception; Received: {error}"
         ) from error
-    if wrong := sorted(name for name, array in tensors.items() if array.dtype not in (np.float16, np.float32)):
-        raise CheckpointError(f"{path.name}: expected float16 and float32 tensors; Received: {', '.join(wrong)}")
+    known = _FLOATS + (_INTEGERS if integers else ())
+    if wrong := sorted(name for name, array in tensors.items() if array.dtype.name not in known):
+        kinds = ", ".join(sorted({tensors[name].dtype.name for name in wrong}))
+        raise CheckpointError(
+            f"{path.name}: expected tensors of {', '.join(known)}; Received: {kinds} in {', '.join(wrong[:8])}"
+        )
     if not isinstance(spec, dict):
         raise CheckpointError(f"{path.name}: expected the spec to be an object; Received: {type(spec).__name__}")
-    return _checkpoint(path, spec, {name: array.astype("float32", copy=False) for name, array in tensors.items()})
+    return _checkpoint(path, spec, {name: _widened(array) for name, array in tensors.items()})
+
+
+def _widened(array):
+    """An array of 16 bits as float32; others as they are."""
+    return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array
 
 
 def _checkpoint(path, spec, tensors) -> Checkpoint:
@@ -130,64 +152,3 @@ def _checkpoint(path, spec, tensors) -> Checkpoint:
         return Checkpoint(spec, tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{path.name}: {error}") from error
-
-
-def sha256(path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_folder(folder, checkpoint: Checkpoint, *, metrics=None, half=False) -> pathlib.Path:
-    """Writes the published form of a model: the weights, and JSON with the spec, metrics and the weights' sha256."""
-    folder = pathlib.Path(folder)
-    write(folder / WEIGHTS, checkpoint, half=half)
-    config = {
-        "format": 1,
-        "spec": checkpoint.spec,
-        "metrics": metrics or {},
-        "files": {WEIGHTS: {"sha256": sha256(folder / WEIGHTS), "bytes": (folder / WEIGHTS).stat().st_size}},
-    }
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    return folder
-
-
-def read_config(folder) -> dict:
-    """The JSON of a published folder.
-
-    Raises:
-        CheckpointError: it is missing, damaged, or of a later format.
-    """
-    path = pathlib.Path(folder) / CONFIG
-    try:
-        config = json.loads(path.read_text())
-        if config["format"] != 1:
-            raise CheckpointError(
-                f"{path}: expected format 1; Received: format={config['format']!r}; a newer version reads it"
-            )
-        if not isinstance(config["spec"], dict) or not isinstance(config["files"][WEIGHTS]["sha256"], str):
-            raise TypeError("spec or files")
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: expected a published model's JSON; Received: {type(error).__name__}: {error}"
-        ) from error
-    return config
-
-
-def read_folder(folder) -> Checkpoint:
-    """Reads a published folder, its weights checked against the sha256 beside them.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or not the one that the JSON describes.
-    """
-    folder = pathlib.Path(folder)
-    config = read_config(folder)
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise CheckpointError(f"{folder}: expected the file {WEIGHTS}; Received: none")
-    expected, received = config["files"][WEIGHTS]["sha256"], sha256(weights)
-    if expected != received:
-        raise CheckpointError(f"{weights}: expected sha256 {expected}; Received: {received}")
-    return Checkpoint(config["spec"], read(weights).tensors)

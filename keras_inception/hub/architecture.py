@@ -1,0 +1,108 @@
+"""Which architectures a stranger's JSON may ask Keras to build: layers on a list, and nothing that runs code."""
+
+import json
+
+from keras_inception.convert.checkpoint import CheckpointError
+
+# Layers that compute what their JSON says, of which none loads or runs anything else. Lambda is not one of them.
+LAYERS = frozenset(
+    """
+    Activation ActivityRegularization AdaptiveAveragePooling2D AdaptiveMaxPooling2D Add AlphaDropout Average
+    AveragePooling2D BatchNormalization CenterCrop Concatenate Conv2D Conv2DTranspose Cropping2D Dense DepthwiseConv2D
+    Dot Dropout ELU Flatten GaussianDropout GaussianNoise GlobalAveragePooling2D GlobalMaxPooling2D GroupNormalization
+    Identity InputLayer LayerNormalization LeakyReLU Maximum MaxPooling2D Minimum Multiply Normalization PReLU Permute
+    RandomBrightness RandomContrast RandomCrop RandomFlip RandomRotation RandomTranslation RandomZoom ReLU RepeatVector
+    Rescaling Reshape Resizing SeparableConv2D Softmax SpatialDropout2D Subtract UnitNormalization UpSampling2D
+    ZeroPadding2D
+    """.split()
+)
+OURS = {
+    "CeilAveragePooling2D": "keras_inception.layers.pooling",
+    "FusedBatchNormalization": "keras_inception.layers.batch_normalization",
+    "GoogLeNetWithHeads": "keras_inception.models.auxiliary",
+    "LocalResponseNormalization": "keras_inception.layers.local_response_normalization",
+    "Pixels": "keras_inception.layers.pixels",
+}
+_MODELS = {("keras.src.models.functional", "Functional"), ("keras", "Sequential"), ("keras", "Functional")}
+_PARTS = {
+    "keras.initializers": """
+        Constant GlorotNormal GlorotUniform HeNormal HeUniform LecunNormal LecunUniform Ones Orthogonal RandomNormal
+        RandomUniform TruncatedNormal VarianceScaling Zeros
+        """.split(),
+    "keras.regularizers": ["L1", "L1L2", "L2", "OrthogonalRegularizer"],
+    "keras.constraints": ["MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"],
+}
+_POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+_TENSOR = "__keras_tensor__"  # a reference from one layer to another
+
+
+def parse(text: str, name: str) -> dict:
+    """The architecture in a `config.json`, of which every class is on the list.
+
+    Raises:
+        CheckpointError: it is no such JSON, or names something else.
+    """
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{name}: expected the JSON of a Keras model; Received: {error}") from error
+    try:
+        check(config)
+    except RecursionError as error:
+        raise CheckpointError(f"{name}: expected a Keras model; Received: {type(error).__name__}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+    return config
+
+
+def check(config) -> None:
+    """Raises ValueError unless a model's Keras JSON is made of layers on the list alone."""
+    names = {name for _, name in _MODELS} | {"GoogLeNetWithHeads"}
+    if not isinstance(config, dict) or not any(config.get("class_name") == name for name in names):
+        raise ValueError(f"expected a functional or sequential model; Received: {_name(config)}")
+    _check(config)
+
+
+def _check(value) -> None:
+    """Checks everything that Keras would make an object of: what has a class, wherever it stands."""
+    if isinstance(value, list):
+        for item in value:
+            _check(item)
+    elif isinstance(value, dict):
+        if "class_name" in value or "registered_name" in value or "module" in value:
+            _check_class(value)
+        for item in value.values():
+            _check(item)
+
+
+def _check_class(value) -> None:
+    module, name, registered = (value.get(key) for key in ("module", "class_name", "registered_name"))
+    config = value.get("config")
+    if not all(isinstance(text, str | None) for text in (module, name, registered)):
+        raise ValueError(f"expected a class and its module as texts; Received: {_name(value)}")
+    if name == _TENSOR and module is None and registered is None:
+        return
+    if (module, name) == ("keras", "DTypePolicy") and registered is None:
+        policy = config.get("name") if isinstance(config, dict) else None
+        if policy not in _POLICIES:
+            raise ValueError(f"expected a dtype policy, one of {', '.join(_POLICIES)}; Received: {policy!r:.100}")
+        return
+    if isinstance(config, dict):  # and so no function, whose config is a name
+        if (module, name) in _MODELS and registered in (None, name):
+            return
+        if module == "keras.layers" and name in LAYERS and registered is None:
+            return
+        if name in OURS and OURS[name] == module and registered == f"keras_inception>{name}":
+            return
+        if name in _PARTS.get(module, ()) and registered is None:
+            return
+    raise ValueError(
+        f"expected Keras' own layers and those of keras_inception ({', '.join(sorted(LAYERS | set(OURS)))}); "
+        f"Received: {_name(value)}"
+    )
+
+
+def _name(value) -> str:
+    if not isinstance(value, dict):
+        return f"{value!r:.100}"
+    return ".".join(f"{value[key]!s:.100}" for key in ("module", "class_name") if value.get(key)) or f"{value!r:.100}"

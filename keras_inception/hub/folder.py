@@ -1,0 +1,223 @@
+"""The published form of a model: a folder of arrays, JSON and a card, the same on disk and on the Hub."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+import re
+
+from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
+from keras_inception.hub import serialization
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "keras_inception.json", "README.md"
+# Keras' own files. The first is also how we keep the architecture of a model that is more than a GoogLeNet.
+ARCHITECTURE, KERAS_FILES = "config.json", ("config.json", "metadata.json", "model.weights.h5")
+# The largest JSON that is read: a network of some ten thousand layers, or the names of a million classes.
+MAX_JSON = 16 << 20
+
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRecord:
+    """What a published folder says of one of its files."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """The content of `keras_inception.json`.
+
+    Args:
+        spec: which network it is (`GoogLeNetSpec`), its labels and its preprocessing. Of a model that is built upon a
+            GoogLeNet: of the GoogLeNet in it, but with the labels and the number of classes of the whole.
+        files: every file of the folder but the card and this JSON, by name.
+        metrics: what was measured: numbers, and texts such as the protocol.
+        kind: `"GoogLeNet"`, whose network follows from the spec, or `"functional"`, whose network is in `config.json`.
+        options: arguments that the network was built with and the spec does not hold (`GoogLeNet` only).
+        provenance: how it was made: recipe, command, versions, commit.
+    """
+
+    spec: dict
+    files: dict[str, FileRecord]
+    metrics: dict = dataclasses.field(default_factory=dict)
+    kind: str = "GoogLeNet"
+    options: dict = dataclasses.field(default_factory=dict)
+    provenance: dict = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The JSON, whose numbers are finite."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2, allow_nan=False) + "\n"
+
+
+KINDS = ("GoogLeNet", "functional")
+
+
+def parse(text: str, name: str = CONFIG) -> Published:
+    """Reads the JSON of a published folder, of which nothing is taken for what it should be.
+
+    Raises:
+        CheckpointError: it is damaged, of a later format, or holds something that its format has not.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{name}: expected a published model's JSON; Received: {error}") from error
+
+    def expect(condition, expected, received):
+        if not condition:
+            raise CheckpointError(f"{name}: expected {expected}; Received: {received!r:.200}")
+
+    expect(isinstance(data, dict), "an object", data)
+    version = data.pop("format", None)
+    expect(type(version) is int, "a format, which is a number", version)
+    expect(version <= FORMAT, f"format {FORMAT} or earlier, and a newer version of keras_inception reads it", version)
+    expect(version == FORMAT, f"format {FORMAT}", version)
+    fields = {field.name for field in dataclasses.fields(Published)}
+    expect(set(data) <= fields and {"spec", "files"} <= set(data), f"the fields {', '.join(sorted(fields))}", set(data))
+    for field in sorted(set(data) - {"kind"}):
+        expect(isinstance(data[field], dict), f"an object for {field}", data[field])
+    expect(data.get("kind", KINDS[0]) in KINDS, f"a kind, one of {', '.join(KINDS)}", data.get("kind"))
+    files = {}
+    for file, record in data["files"].items():
+        expect(_NAME.fullmatch(file) and file not in (CONFIG, CARD), "the names of files in the folder", file)
+        whole = isinstance(record, dict) and set(record) == {"sha256", "bytes"}
+        expect(whole, f"sha256 and bytes of {file}", record)
+        digest, size = record["sha256"], record["bytes"]
+        expect(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest), f"the sha256 of {file}", digest)
+        expect(type(size) is int and size >= 0, f"the size of {file} in bytes", size)
+        files[file] = FileRecord(digest, size)
+    expect(WEIGHTS in files, f"the file {WEIGHTS}", sorted(files))
+    if data.get("kind") == "functional":
+        expect(ARCHITECTURE in files, f"the file {ARCHITECTURE}, the architecture", sorted(files))
+    return Published(**{**data, "files": files})
+
+
+def _once(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key that is there twice")
+    return found
+
+
+def _no_constant(text):
+    raise ValueError(f"{text}, which is no number")
+
+
+def read_published(folder) -> Published:
+    """The JSON of a published folder.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of a later format.
+    """
+    path = pathlib.Path(folder) / CONFIG
+    return parse(read_text(path), str(path))
+
+
+def read_text(path) -> str:
+    """A JSON file's text, unless it is larger than any that we write."""
+    path = pathlib.Path(path)
+    try:
+        if path.stat().st_size > MAX_JSON:
+            raise CheckpointError(f"{path}: expected at most {MAX_JSON} bytes; Received: {path.stat().st_size}")
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: expected a published model's JSON; Received: {error}") from error
+
+
+def check_file(folder, name: str, record: FileRecord) -> pathlib.Path:
+    """The path of a file that is the one that the folder's JSON describes.
+
+    Raises:
+        CheckpointError: it is missing, elsewhere, or another one.
+    """
+    path = pathlib.Path(folder) / name
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: expected the file {name}; Received: none")
+    if path.stat().st_size != record.bytes:
+        raise CheckpointError(f"{path}: expected {record.bytes} bytes; Received: {path.stat().st_size}")
+    if (digest := sha256(path)) != record.sha256:
+        raise CheckpointError(f"{path}: expected sha256 {record.sha256}; Received: {digest}")
+    return path
+
+
+def sha256(path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_blob_id(path) -> str:
+    """The name that git gives a file's content, in hexadecimal."""
+    data = pathlib.Path(path).read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def read_folder(folder, *, checked=False) -> tuple[Published, Checkpoint]:
+    """Reads a published folder, its arrays checked against the sha256 beside them.
+
+    Args:
+        folder: the folder.
+        checked: its files have just been checked.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or not the one that the JSON describes.
+    """
+    published = read_published(folder)
+    path = pathlib.Path(folder) / WEIGHTS if checked else check_file(folder, WEIGHTS, published.files[WEIGHTS])
+    tensors = serialization.read(path, integers=published.kind == "functional").tensors
+    return published, Checkpoint(published.spec, tensors)
+
+
+def write_folder(
+    folder, checkpoint: Checkpoint, *, metrics=None, half=False, kind="GoogLeNet", options=None, provenance=None
+) -> Published:
+    """Writes the published form of a model, but for the card: the arrays, and the JSON that describes all files.
+
+    Args:
+        folder: a folder, which may hold Keras' own files of the model; they are described too.
+        checkpoint: spec and arrays.
+        metrics: what was measured.
+        half: store kernels in float16.
+        kind, options, provenance: see `Published`.
+
+    Returns:
+        What the JSON says.
+
+    Raises:
+        ValueError: a metric is neither a finite number nor a text.
+    """
+    folder = pathlib.Path(folder)
+    serialization.write(folder / WEIGHTS, checkpoint, half=half)
+    names = [WEIGHTS, *(name for name in KERAS_FILES if (folder / name).is_file())]
+    files = {name: FileRecord(sha256(folder / name), (folder / name).stat().st_size) for name in names}
+    published = Published(
+        checkpoint.spec, files, check_metrics(metrics or {}), kind, dict(options or {}), dict(provenance or {})
+    )
+    text = published.to_json()
+    parse(text)  # nothing is written that would not be read
+    partial = folder / f".{CONFIG}.part"
+    partial.write_text(text, "utf-8")
+    os.replace(partial, folder / CONFIG)
+    return published
+
+
+def check_metrics(metrics: dict) -> dict:
+    """Metrics as plain JSON data.
+
+    Raises:
+        ValueError: one is neither a finite number nor a text.
+    """
+    plain = {}
+    for name, value in metrics.items():
+        value = value.item() if hasattr(value, "item") else value  # NumPy's numbers
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not isinstance(name, str) or not (number or isinstance(value, str)):
+            raise ValueError(f"expected metrics to be finite numbers and texts by name; Received: {name}={value!r}")
+        plain[name] = value
+    return plain

@@ -1,0 +1,185 @@
+"""Models published and loaded: `push_to_hub` and `from_hub`, on disk and on the Hugging Face Hub."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import tempfile
+
+import keras
+
+from keras_inception import published
+from keras_inception.hub import card as cards
+from keras_inception.hub import folder
+
+
+def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
+    """Loads a published model, ready to predict: pixels in; what it is, and its labels, in its spec.
+
+    ```python
+    model = keras_inception.from_hub("hf://me/googlenet-flowers@v1")
+    keras_inception.decode_predictions(model.predict(images), labels=model)
+    ```
+
+    Nothing of the folder is run: it is JSON and arrays. Every file is checked against the sha256 that is published with
+    it, and on the Hub the JSON against its commit. `GoogLeNet(weights="hf://...", classes=5)` begins a fine-tuning.
+
+    Args:
+        reference: `hf://owner/name[@revision]`, where the revision is a branch, a tag or a commit; or the path of a
+            published folder.
+        token: of the Hub; None for `HF_TOKEN` or the client's login, as `hf auth login` leaves it.
+        endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
+
+    Returns:
+        A `keras.Model`, not compiled, in Keras' current dtype policy.
+
+    Raises:
+        ValueError: there is no such reference, or the weights do not fit the network.
+        CheckpointError: a file is damaged, not the published one, or of a newer version; or the architecture has
+            layers that are not Keras' own or ours.
+        DownloadError: the Hub cannot be reached, and nothing is cached.
+    """
+    text = os.fspath(reference)
+    if text.startswith("hf://"):
+        from keras_inception.hub import stores
+
+        fetched = stores.fetch(text, token=token, endpoint=endpoint)
+        return published.load(fetched.folder, checked=True)
+    path = pathlib.Path(text).expanduser()
+    if not (path / folder.CONFIG).is_file():
+        raise ValueError(
+            f"expected hf://owner/name[@revision], or a folder that holds {folder.CONFIG}; Received: {text!r}"
+        )
+    return published.load(path)
+
+
+def push_to_hub(
+    model,
+    destination,
+    *,
+    preprocessing=None,
+    labels=None,
+    metrics=None,
+    license=None,
+    base_model=None,
+    tags=None,
+    card=None,
+    version=None,
+    revision=None,
+    private=None,
+    token=None,
+    create_pr=False,
+    commit_message=None,
+    endpoint=None,
+    dtype=None,
+    provenance=None,
+) -> str:
+    """Publishes a model: arrays, JSON, a card, and Keras' own files, on the Hugging Face Hub or in a folder.
+
+    ```python
+    keras_inception.push_to_hub(model, "me/googlenet-flowers", metrics={"accuracy": 0.947}, version="v1")
+    ```
+
+    What is written is loaded back, and must predict what the model predicts, before anything is sent. On the Hub it is
+    one commit, upon the commit that was looked at: of two publishers at once, one wins and the other is told.
+
+    Args:
+        model: a GoogLeNet, whose architecture follows from its spec; or a functional or sequential model of Keras' own
+            layers and ours that is built upon one, which is published with its architecture.
+        destination: `owner/name`, also as `hf://owner/name`; or a folder, as a `pathlib.Path` or a text that begins
+            with `/`, `./` or `../`.
+        preprocessing: how a photo becomes the input, a `Preprocessing`; None for the model's own.
+        labels: the classes' names, or the name of a label set; None for the model's own.
+        metrics: what was measured: numbers, and texts (`dataset`, `split`, `protocol`) that say how.
+        license: an identifier of the Hub, such as `"apache-2.0"`.
+        base_model: repositories of the Hub that it was made from, for the card.
+        tags: further tags of the card.
+        card: the card's text; its measured part is put between markers. None: a new one, or the one that the
+            repository has.
+        version: a tag for the commit, such as `"v1"`.
+        revision: the branch; None for `main`.
+        private: whether the repository is to be private. True with a public repository is an error; None: as it is.
+        token: of the Hub; None for `HF_TOKEN` or the client's login.
+        create_pr: open a pull request instead of committing.
+        commit_message: of the commit.
+        endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
+        dtype: `"float16"` for kernels of half precision; None for the variables' own precision.
+        provenance: how it was made, by name (`recipe`, `command`, `commit`); the versions are added.
+
+    Returns:
+        The full hash of the commit; for a folder, `"sha256:..."` of its JSON, which names the hashes of all files.
+
+    Raises:
+        ValueError: the model cannot be published so that it loads back the same, or an argument is wrong; nothing was
+            written or sent.
+        PublishError: another publisher came first, or the Hub cannot be reached.
+    """
+    place = _destination(destination)
+    on_hub = isinstance(place, str)
+    if dtype not in (None, "float16"):
+        raise ValueError(f"expected dtype to be None or 'float16'; Received: dtype={dtype!r}")
+    if not on_hub:
+        given = {"version": version, "revision": revision, "private": private, "create_pr": create_pr or None}
+        if wrong := [name for name, value in given.items() if value is not None]:
+            raise ValueError(f"expected {', '.join(wrong)} only with a repository of the Hub; Received: {place}")
+    name = place if on_hub else place.name
+    with tempfile.TemporaryDirectory(prefix="keras_inception") as scratch:
+        written = pathlib.Path(scratch) / "model"
+        half = dtype == "float16"
+        made = {
+            "metrics": metrics,
+            "half": half,
+            "provenance": {**(provenance or {}), "versions": published.versions()},
+        }
+        published.write(model, written, preprocessing=preprocessing, labels=labels, keras_files=on_hub, **made)
+        text = cards.render(name, folder.read_published(written), license=license, base_model=base_model, tags=tags)
+        (written / folder.CARD).write_text(text if card is None else cards.update(card, text), "utf-8")
+        if not on_hub:
+            return _put(written, place)
+        from keras_inception.hub import publish
+
+        return publish.upload(
+            written,
+            place,
+            message=commit_message or f"Publish {name.partition('/')[2]} with keras_inception",
+            version=version,
+            revision=revision,
+            private=private,
+            token=token,
+            create_pr=create_pr,
+            endpoint=endpoint,
+        )
+
+
+def _destination(destination):
+    """`owner/name`, or the path of a folder."""
+    text = os.fspath(destination)
+    if isinstance(destination, pathlib.PurePath) or text.startswith(("/", "./", "../", "~")):
+        return pathlib.Path(text).expanduser()
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    name = text.removeprefix("hf://")
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise ValueError(f"expected owner/name, or a folder as a Path; Received: {text!r} ({error})") from error
+    if name.count("/") != 1:
+        raise ValueError(f"expected owner/name, or a folder that begins with /, ./ or ../; Received: {text!r}")
+    return name
+
+
+def _put(written, place) -> str:
+    """Puts a finished folder in its place, file by file, the JSON last: until then it does not fit, and is refused."""
+    place.mkdir(parents=True, exist_ok=True)
+    if any(place.iterdir()) and not (place / folder.CONFIG).is_file():
+        raise ValueError(f"expected an empty folder, or one that was published before; Received: {place}")
+    old, new = place / folder.CARD, written / folder.CARD
+    if old.is_file():
+        new.write_text(cards.update(old.read_text("utf-8"), new.read_text("utf-8")), "utf-8")
+    names = sorted((file.name for file in written.iterdir()), key=lambda name: name == folder.CONFIG)
+    for name in names:
+        partial = place / f".{name}.part"
+        shutil.copyfile(written / name, partial)
+        os.replace(partial, place / name)
+    return f"sha256:{hashlib.sha256((place / folder.CONFIG).read_bytes()).hexdigest()}"

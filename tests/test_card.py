@@ -1,0 +1,89 @@
+"""The model card: what the Hub indexes, what people read, and what stays their own."""
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_inception import GoogLeNetSpec
+from keras_inception.hub import card
+from keras_inception.hub.folder import WEIGHTS, FileRecord, Published
+
+
+def published(**facts):
+    spec = GoogLeNetSpec(stem="small", classes=2, preprocessing={"size": 32, "resize": "short_side"}, source="a.py")
+    metrics = {"top1": 91.25, "top5": 99.5, "dataset": "cifar10", "split": "test", "protocol": "one crop"}
+    return Published(spec.to_dict(), {WEIGHTS: FileRecord("0" * 64, 1)}, **{"metrics": metrics, **facts})
+
+
+def test_what_the_hub_indexes():
+    text = card.render("me/net", published(), license="mit", base_model="you/net", tags=["fun"])
+    data = ModelCard(text, ignore_metadata_errors=False).data
+    assert (data.library_name, data.pipeline_tag, data.license) == ("keras", "image-classification", "mit")
+    assert data.base_model == "you/net" and data.datasets == ["cifar10"] and "fun" in data.tags
+    results = {result.metric_type: result for result in data.eval_results}
+    assert results["accuracy"].metric_value == 91.25 and results["top-5-accuracy"].metric_value == 99.5
+    assert (results["accuracy"].dataset_name, results["accuracy"].dataset_split) == ("cifar10", "test")
+
+
+def test_what_people_read():
+    text = card.render("me/net", published(provenance={"recipe": "r.py", "command": "python -m x"}))
+    code = text.split("```python\n")[1].split("```")[0].splitlines()
+    assert len(code) == 3 and code[1] == 'model = keras_inception.from_hub("hf://me/net")  # RGB pixels 0..255'
+    for part in (
+        "| top1 | 91.25 |",
+        "size 32",
+        "mean 123, 117, 104",
+        "* recipe: r.py",
+        "* command: python -m x",
+        "a.py",
+    ):
+        assert part in text
+    assert 'from_hub("path/to/net")' in card.render("net", published())
+    assert "not measured" in card.render("net", published(metrics={}))
+
+
+def test_only_the_measured_part_of_an_existing_card_changes():
+    theirs = "---\nlicense: gpl-3.0\ntags: [mine]\nlibrary_name: torch\nmodel-index: [old]\n---\n\n# Title\n\nText.\n"
+    first = card.update(theirs, card.render("me/net", published(), license="mit"))
+    facts = yaml.safe_load(first.split("---")[1])
+    assert facts["license"] == "gpl-3.0" and facts["tags"] == ["mine"] and facts["library_name"] == "keras"
+    assert facts["model-index"][0]["results"][0]["metrics"][0]["value"] == 91.25
+    assert "\n# Title\n\nText.\n\n" + card.BEGIN in first and first.count(card.BEGIN) == 1
+    longer = first + "\nMore of theirs.\n"
+    second = card.update(longer, card.render("me/net", published(metrics={"top1": 50.0})))
+    assert "| top1 | 50.0 |" in second and "91.25" not in second and second.endswith("\nMore of theirs.\n")
+    assert card.update(second, second) == second
+    assert "model-index" not in card.update(second, card.render("me/net", published(metrics={})))
+
+
+def test_a_card_without_front_matter():
+    text = card.update("# Mine\n", card.render("me/net", published()))
+    assert yaml.safe_load(text.split("---")[1])["library_name"] == "keras" and "\n# Mine\n" in text
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("---\n[\n---\n", "whose front matter is YAML"),
+        ("---\n- a\n---\n", "whose front matter is a mapping"),
+        (f"{card.BEGIN}\n", "with the markers .* once each"),
+        (f"{card.END}\n{card.BEGIN}\n", "with the markers .* once each"),
+        (f"{card.BEGIN}{card.END}{card.BEGIN}{card.END}", "with the markers .* once each"),
+    ],
+)
+def test_cards_that_cannot_be_updated(text, message):
+    with pytest.raises(ValueError, match=message):
+        card.update(text, card.render("me/net", published()))
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from([card.BEGIN, card.END, "a|b", "---\nx", "{{", "'\""])
+
+
+@settings(max_examples=200, deadline=None)
+@given(key=TEXTS, value=TEXTS, recipe=TEXTS)
+def test_any_text_leaves_the_card_one_that_can_be_updated(key, value, recipe):
+    text = card.render("me/net", published(metrics={key: value, "top1": 1.0}, provenance={"recipe": recipe}))
+    assert yaml.safe_load(text.split("\n---\n")[0])["library_name"] == "keras"
+    assert card.update(text, text) == text

@@ -1,0 +1,223 @@
+"""Publishing upon a hub on this machine: one commit or none, and always known which."""
+
+import threading
+
+import pytest
+from hub_server import Hub
+
+from keras_inception.hub import card, publish
+from keras_inception.hub.download import ChecksumError
+from keras_inception.hub.publish import PublishError, upload
+
+NAME = "me/net"
+COMMIT = f"/api/models/{NAME}/commit/main"
+CARD = f"---\nlicense: mit\nmodel-index: []\n---\n# net\n\n{card.BEGIN}\nfresh\n{card.END}\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "folder"
+    place.mkdir()
+    content = {"README.md": CARD, "keras_inception.json": "{}", "model.safetensors": "\0" * 1000}
+    for name, text in content.items():
+        (place / name).write_text(text)
+    return place
+
+
+def send(hub, folder, token="hf_me", **options):
+    return upload(folder, NAME, message="mine", token=token, endpoint=hub.url, **options)
+
+
+def history(hub):
+    repository = hub.repositories[NAME]
+    return [description["title"] for _, description in repository.history(repository.resolve("main"))]
+
+
+def sent(hub):
+    """Requests that would change something."""
+    return [entry.path for entry in hub.log if entry.method in ("PUT", "POST", "DELETE") and "create" not in entry.path]
+
+
+def test_one_commit_and_its_tag(hub, folder):
+    commit = send(hub, folder, version="v1")
+    repository = hub.repositories[NAME]
+    assert repository.refs["tags"] == {"v1": commit} and repository.resolve("main") == commit
+    assert history(hub) == ["mine", "initial commit"] and repository.settings["private"] is False
+    stored = {name: repository.content(file) for name, file in repository.files(commit).items()}
+    assert all(stored[path.name] == path.read_bytes() for path in folder.iterdir())
+    assert send(hub, folder) == commit and history(hub) == ["mine", "initial commit"]  # nothing has changed
+    (folder / "model.safetensors").write_text("\0" * 1001)
+    second = send(hub, folder, version="v2")
+    assert second != commit and repository.refs["tags"] == {"v1": commit, "v2": second}
+
+
+def test_private_as_asked_for(hub, folder):
+    send(hub, folder, private=True)
+    assert hub.repositories[NAME].settings["private"] is True
+    with pytest.raises(ValueError, match="expected me/net to be public, as private=False says"):
+        send(hub, folder, private=False)
+    send(hub, folder)
+
+
+def test_a_public_repository_gets_nothing_that_is_private(hub, folder):
+    hub.create(NAME, {"x": b"1"})
+    with pytest.raises(ValueError, match="expected me/net to be private, as private=True says; .* nothing was sent"):
+        send(hub, folder, private=True)
+    assert not sent(hub) and history(hub) == ["pushed", "initial commit"]
+
+
+def test_a_version_that_is_there(hub, folder):
+    commit = send(hub, folder, version="v1")
+    hub.log.clear()
+    (folder / "model.safetensors").write_text("other")
+    with pytest.raises(ValueError, match=f"expected a version that me/net does not have yet; .* is commit {commit}"):
+        send(hub, folder, version="v1")
+    assert not sent(hub)
+
+
+@pytest.mark.parametrize("token", ["hf_you", "hf_reader", "hf_wrong", False])
+def test_who_may_not_write(hub, folder, token):
+    hub.create(NAME, {"x": b"1"})
+    with pytest.raises(
+        ValueError, match="expected a token that may write to me/net: the Hub answered with HTTP status"
+    ):
+        send(hub, folder, token=token)
+    assert history(hub) == ["pushed", "initial commit"]
+
+
+def test_a_branch_of_its_own_and_a_pull_request(hub, folder):
+    hub.create(NAME, {"x": b"1"})
+    commit = send(hub, folder, revision="trial")
+    refs = hub.repositories[NAME].refs
+    assert refs["branches"]["trial"] == commit != refs["branches"]["main"]
+    (folder / "model.safetensors").write_text("other")
+    request = send(hub, folder, create_pr=True, token="hf_you")
+    refs = hub.repositories[NAME].refs
+    assert refs["requests"] == {"refs/pr/1": request} and refs["branches"]["main"] not in (request, commit)
+
+
+def test_of_two_publishers_one_wins_and_the_other_is_told(hub, folder):
+    repository = hub.create(NAME, {"x": b"1"})
+    hub.order("first", "POST", COMMIT, call=lambda hub: repository.push({"y": b"2"}, "theirs"))
+    with pytest.raises(PublishError, match="another commit came to main since .*; nothing was published"):
+        send(hub, folder)
+    assert hub.fired() == ["first"] and history(hub) == ["theirs", "pushed", "initial commit"]
+    send(hub, folder)
+    assert history(hub) == ["mine", "theirs", "pushed", "initial commit"]
+
+
+def test_two_publishers_in_earnest(hub, folder, tmp_path):
+    hub.create(NAME, {"x": b"1"})
+    barrier, results = threading.Barrier(2), []
+    hub.order("first", "POST", COMMIT, times=2, call=lambda hub: barrier.wait(30))
+
+    def run(number):
+        place = tmp_path / f"folder{number}"
+        place.mkdir()
+        (place / "model.safetensors").write_text(f"{number}" * 1000)
+        try:
+            results.append(upload(place, NAME, message=f"of {number}", token="hf_me", endpoint=hub.url))
+        except PublishError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join(60) for thread in threads]
+    losers = [result for result in results if isinstance(result, PublishError)]
+    winners = [result for result in results if isinstance(result, str)]
+    assert len(losers) == 1 and winners == [hub.repositories[NAME].resolve("main")]
+    assert len(history(hub)) == 3 and "nothing was published" in str(losers[0])
+
+
+@pytest.mark.parametrize("kind", ["lost_answer", "status"])
+def test_an_answer_that_is_lost_is_looked_up(hub, folder, kind):
+    hub.order(kind, "POST", COMMIT)
+    commit = send(hub, folder, version="v1")
+    assert hub.fired() == [kind]
+    assert history(hub) == ["mine", "initial commit"] and hub.repositories[NAME].refs["tags"]["v1"] == commit
+    # Answered never, or not at first: committed once, or once more because it was not.
+    assert len([entry for entry in hub.log if entry.path == COMMIT]) == (1 if kind == "lost_answer" else 2)
+
+
+def test_an_answer_that_is_lost_while_another_publishes(hub, folder):
+    repository = hub.create(NAME, {"x": b"1"})
+    hub.order("lost_answer", "POST", COMMIT)
+    hub.order(
+        "first", "GET", f"/api/models/{NAME}/revision/main", call=lambda h: repository.push({"y": b"2"}, "theirs")
+    )
+    with pytest.raises(PublishError, match="another commit came to main"):
+        send(hub, folder)
+    assert hub.fired() == ["lost_answer", "first"]
+
+
+def test_a_hub_that_is_gone_after_the_commit(hub, folder):
+    hub.create(NAME, {"x": b"1"})
+    hub.order("lost_answer", "POST", COMMIT)
+    hub.order("lost_answer", "GET", f"/api/models/{NAME}/revision/main", times=None)
+    with pytest.raises(PublishError, match="could not be asked whether it has the commit.*publish again"):
+        send(hub, folder)
+    hub.faults.clear()
+    assert send(hub, folder) == hub.repositories[NAME].resolve("main")
+    assert history(hub) == ["mine", "pushed", "initial commit"]
+
+
+def test_a_tag_whose_answer_is_lost(hub, folder):
+    hub.order("lost_answer", "POST", f"/api/models/{NAME}/tag/.*")
+    commit = send(hub, folder, version="v1")
+    assert hub.fired() == ["lost_answer"] and hub.repositories[NAME].refs["tags"] == {"v1": commit}
+    hub.order("status", "POST", f"/api/models/{NAME}/tag/.*", status=500)
+    (folder / "model.safetensors").write_text("other")
+    with pytest.raises(PublishError, match="was published, but could not be tagged 'v2': it has no such tag"):
+        send(hub, folder, version="v2")
+
+
+def test_an_upload_that_the_hub_keeps_otherwise_is_noticed(hub, folder, monkeypatch):
+    # Its bytes are checked where they arrive, so the hub must forget them afterwards.
+    def spoil(hub):
+        repository = hub.repositories[NAME]
+        repository.commit("main", "spoilt", add={"model.safetensors": repository.store(b"other", large=True)})
+
+    monkeypatch.setattr(publish._Destination, "_create_commit", _committing(spoil, publish._Destination._create_commit))
+    with pytest.raises(ChecksumError, match="to hold what was sent; Received: others in model.safetensors"):
+        send(hub, folder)
+
+
+def _committing(spoil, create):
+    def create_and_spoil(self, folder, names, options):
+        create(self, folder, names, options)
+        hub = _committing.hub
+        spoil(hub)
+        return hub.repositories[NAME].resolve("main")
+
+    return create_and_spoil
+
+
+@pytest.fixture(autouse=True)
+def known(hub):
+    _committing.hub = hub
+
+
+def test_no_hub_at_all(folder, hub_client, monkeypatch):
+    with pytest.raises(PublishError, match="the Hub did not answer .*; nothing was published"):
+        upload(folder, NAME, message="mine", endpoint="http://127.0.0.1:9")
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    with pytest.raises(PublishError, match="HF_HUB_OFFLINE is set; nothing was published"):
+        upload(folder, NAME, message="mine", endpoint="http://127.0.0.1:9")
+
+
+def test_a_card_that_is_there_keeps_what_its_author_wrote(hub, folder):
+    theirs = f"---\nlicense: gpl-3.0\nfoo: bar\n---\n# My own\n\n{card.BEGIN}\nold\n{card.END}\n\nThanks!\n"
+    hub.create(NAME, {"README.md": theirs.encode()})
+    repository = hub.repositories[NAME]
+    text = repository.content(repository.files(send(hub, folder))["README.md"]).decode()
+    assert text == theirs.replace("old", "fresh").replace("bar\n", "bar\nmodel-index: []\n")
+
+
+@pytest.mark.parametrize("has_xet", [True, False])
+def test_with_xet_and_upon_a_hub_that_has_none(tmp_path, folder, hub_client, monkeypatch, has_xet):
+    monkeypatch.setattr(hub_client, "HF_HUB_DISABLE_XET", False)
+    with Hub(tmp_path / "other", xet=has_xet) as hub:
+        commit = send(hub, folder)
+        stored = hub.repositories[NAME].files(commit)["model.safetensors"]
+        assert hub.repositories[NAME].content(stored) == (folder / "model.safetensors").read_bytes()
+        assert any("/lfs/" in path for path in sent(hub)) == (not has_xet)
