@@ -1,4 +1,4 @@
-"""The command line: `keras-inception classify | evaluate | list | info | fetch | convert`.
+"""The command line: `keras-inception classify | evaluate | list | info | fetch | convert | publish | verify`.
 
 It stands beside the package, not in it, and imports only the standard library: a module of the package could not run
 before the package had imported Keras, which takes seconds and lets TensorFlow write its log to the terminal before
@@ -86,10 +86,11 @@ def _parser():
     )
     evaluate_arguments(evaluating)
 
-    command("list", ("weights", "list_weights"), "List the weights that are known by a tag.")
+    listing = command("list", ("weights", "list_weights"), "List the weights that are known by a tag.")
+    listing.add_argument("--hub", metavar="FOLDER", help="those that are published in a folder")
 
     info = command("info", ("weights", "info_weights"), "Say everything that is known of a set of weights.")
-    info.add_argument("tag", metavar="TAG")
+    info.add_argument("tag", metavar="TAG|FOLDER|hf://...")
     info.add_argument("--json", action="store_true", help="as JSON")
 
     fetch = command(
@@ -97,7 +98,7 @@ def _parser():
         ("weights", "fetch_weights"),
         "Download weights now. They are verified, converted, and kept in the cache folder.",
     )
-    fetch.add_argument("tag", metavar="TAG")
+    fetch.add_argument("tag", metavar="TAG|hf://...")
 
     convert = command(
         "convert",
@@ -108,9 +109,40 @@ def _parser():
     convert.add_argument("destination", metavar="OUT", help="a .safetensors or .keras file, or a folder to publish")
     convert.add_argument("--variant", help="which of the public weights IN=imagenet means (default: paper)")
 
-    for downloading in (classify, fetch, convert):
+    publish = command(
+        "publish",
+        ("hub", "publish_model"),
+        "Publish a model on the Hugging Face Hub, or in a folder. It is loaded back before anything is sent.",
+    )
+    publish_arguments(publish)
+
+    verify = command(
+        "verify",
+        ("hub", "verify_hub"),
+        "Check published models: every file, that they load, and that the card says what was measured.",
+    )
+    verify.add_argument("paths", nargs="+", metavar="FOLDER|hf://...", help="a published folder, or a folder of such")
+
+    for downloading in (classify, fetch, convert, publish):
         _allow_unverified(downloading)
     return parser
+
+
+def publish_arguments(parser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help="a published folder, such as RUN/model; a .keras file; or weights"
+    )
+    parser.add_argument("destination", metavar="OWNER/NAME|./FOLDER")
+    parser.add_argument("--version", metavar="TAG", help="tag the commit, such as v1")
+    parser.add_argument("--private", action="store_true", help="in a private repository, or not at all")
+    parser.add_argument("--license", metavar="ID", help="such as apache-2.0")
+    parser.add_argument("--base-model", metavar="OWNER/NAME", help="what it was made from")
+    parser.add_argument("--tag", action="append", metavar="TEXT", help="a tag of the card; more than once for several")
+    parser.add_argument("--metric", action="append", type=_metric, metavar="NAME=VALUE", help="what was measured")
+    parser.add_argument("--half", action="store_true", help="store kernels in float16")
+    parser.add_argument("--revision", metavar="BRANCH", help="default: main")
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
+    parser.add_argument("--message", metavar="TEXT", help="of the commit")
 
 
 def evaluate_arguments(parser) -> None:
@@ -159,6 +191,16 @@ def _positive(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a positive number; Received: {text}")
     return value
+
+
+def _metric(text):
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE; Received: {text}")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
 
 
 def _png(text):

@@ -14,6 +14,7 @@ import numpy as np
 from keras_inception import checkpoints
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import architecture, folder, serialization
+from keras_inception.hub import card as cards
 from keras_inception.labels import label_set
 from keras_inception.layers.pixels import Pixels
 from keras_inception.models.googlenet import build_googlenet
@@ -81,6 +82,44 @@ def _shapes(config) -> dict[str, tuple]:
     with keras.StatelessScope(initialize_variables=False):
         model = keras.saving.deserialize_keras_object(config)
         return {name: tuple(variable.shape) for name, variable in serialization.model_variables(model).items()}
+
+
+def verify(path) -> list[str]:
+    """What is wrong with a published folder: one sentence each; none where it is whole, loads, and its card is true.
+
+    Args:
+        path: the folder.
+    """
+    path, problems = pathlib.Path(path), []
+    try:
+        described = folder.read_published(path)
+    except CheckpointError as error:
+        return [str(error)]
+    for name, record in described.files.items():
+        try:
+            folder.check_file(path, name, record)
+        except CheckpointError as error:
+            problems.append(str(error))
+    if not problems:
+        try:
+            load(path, checked=True)
+        except ValueError as error:  # CheckpointError is one
+            problems.append(str(error))
+    return problems + _card_problems(path, described)
+
+
+def _card_problems(path, described) -> list[str]:
+    card = path / folder.CARD
+    if not card.is_file():
+        return [f"{path}: expected a card, {folder.CARD}; Received: none"]
+    try:
+        shown = cards.metric_values(card.read_text("utf-8"))
+    except ValueError as error:
+        return [f"{card}: {error}"]
+    measured = {value for value in described.metrics.values() if isinstance(value, (int, float))}
+    if missing := sorted(measured - shown):
+        return [f"{card}: expected the metrics {missing} in its model-index, as {folder.CONFIG} has them"]
+    return []
 
 
 def write(model, path, *, preprocessing, labels, metrics, half, provenance, keras_files) -> None:

@@ -484,3 +484,62 @@ def test_as_a_program(photos, weights):
     )
     assert process.returncode == 0
     assert json.loads(process.stdout)["path"] == "a.jpg"
+
+
+# publish, verify, and hubs
+
+
+@pytest.fixture
+def client_of(hub, hub_client, monkeypatch):
+    """The hub on this machine is the one that HF_ENDPOINT names."""
+    monkeypatch.setattr(hub_client, "ENDPOINT", hub.url)
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(hub_client, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setenv("HF_TOKEN", "hf_me")
+    return hub
+
+
+def test_publish_fetch_info_and_verify_on_a_hub(embedded, client_of, capsys):
+    arguments = ["--version", "v1", "--license", "mit", "--metric", "top1=91.5", "--metric", "protocol=one crop"]
+    code, out, err = run(capsys, "publish", str(embedded), "me/tiny", "--private", "--tag", "fun", *arguments)
+    assert code == 0, err
+    commit = out.strip().splitlines()[-1]
+    repository = client_of.repositories["me/tiny"]
+    assert repository.refs["tags"] == {"v1": commit} and repository.settings["private"] is True
+    code, out, _ = run(capsys, "info", "hf://me/tiny@v1", "--json")
+    facts = json.loads(out)
+    assert (code, facts["commit"], facts["accuracy"]["top1"], facts["classes"]) == (0, commit, 91.5, 10)
+    code, out, _ = run(capsys, "fetch", "hf://me/tiny")
+    assert code == 0 and out.strip().endswith(commit)
+    code, out, _ = run(capsys, "verify", "hf://me/tiny")
+    assert code == 0 and out.strip().endswith(f"{commit}: as published")
+    run(capsys, "publish", str(embedded), "me/tiny", "--create-pr", "--message", "Better", "--metric", "top1=92")
+    assert set(repository.refs["requests"]) == {"refs/pr/1"}
+    assert run(capsys, "publish", str(embedded), "me/tiny", "--version", "v1")[0] == 1
+
+
+def test_a_hub_on_disk(embedded, capsys, tmp_path):
+    hub = tmp_path / "hub"
+    for name, half in (("one", []), ("two", ["--half"])):
+        code, out, err = run(capsys, "publish", str(embedded), str(hub / name), *half)
+        assert code == 0 and out.startswith("sha256:"), err
+    code, out, _ = run(capsys, "list", "--hub", str(hub))
+    by_tag = {row.split()[0]: row.split()[1:] for row in out.splitlines()[1:]}
+    assert code == 0 and by_tag["one"][2:4] == ["23.9", "MB"] and by_tag["two"][2] == "12.0"
+    assert run(capsys, "verify", str(hub))[:2] == (0, f"{hub / 'one'}: as published\n{hub / 'two'}: as published\n")
+    assert run(capsys, "publish", str(hub / "two"), str(hub / "three"))[0] == 0  # half of itself
+    assert (hub / "three" / "model.safetensors").stat().st_size == (hub / "two" / "model.safetensors").stat().st_size
+    weights = hub / "two" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    (hub / "one" / "README.md").write_text("# no numbers\n")
+    code, out, _ = run(capsys, "verify", str(hub))
+    assert code == 1 and "expected sha256" in out and "in its model-index" in out
+    (hub / "one" / "keras_inception.json").write_text("{}")
+    code, out, err = run(capsys, "list", "--hub", str(hub))
+    assert code == 0 and "two" in out and "expected a format" in err
+    assert run(capsys, "verify", str(tmp_path / "nothing"))[0] == 1
+
+
+def test_the_shipped_models_are_as_published(capsys):
+    code, out, _ = run(capsys, "verify", str(pathlib.Path(__file__).parent.parent / "weights"))
+    assert code == 0 and "as published" in out

@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+import pathlib
 import textwrap
 
 from keras_inception import checkpoints, pretrained
+from keras_inception.cli.hub import models_in
+from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import download, folder, manifest
+from keras_inception_cli import complain
 
 
 def list_weights(args) -> int:
+    known = _known() if args.hub is None else _published(args.hub)
     rows = [("TAG", "VARIANT", "CLASSES", "SIZE", "TOP-1", "TOP-5", "HERE")]
-    for tag, entry in _known().items():
+    for tag, entry in known.items():
         size = entry["file"]["bytes"]
         size = "-" if size is None else f"{size / 1e6:.1f} MB"
         accuracy = entry["accuracy"] or {}
@@ -29,12 +34,15 @@ def list_weights(args) -> int:
 
 
 def info_weights(args) -> int:
-    known = _known()
     tag = args.tag
+    known = _known_of(tag)
     if tag == "imagenet":
         tag = manifest.resolve(tag).tag
     if tag not in known:
-        raise ValueError(f"expected a tag, one of imagenet, {', '.join(known)}; Received: {tag}")
+        raise ValueError(
+            f"expected a published folder, hf://owner/name, or a tag, one of imagenet, {', '.join(known)}; "
+            f"Received: {tag}"
+        )
     if args.json:
         print(json.dumps(known[tag], indent=2))
         return 0
@@ -60,15 +68,7 @@ def _flat(entry, prefix=""):
 
 def _known() -> dict[str, dict]:
     """Everything known by tag, the embedded weights first: plain data, with where the weights are on this machine."""
-    known = {}
-    for tag, place in checkpoints.embedded().items():
-        published = folder.read_published(place)
-        file = {"name": folder.WEIGHTS, **dataclasses.asdict(published.files[folder.WEIGHTS])}
-        accuracy = dict(published.metrics)
-        if isinstance(fraction := accuracy.get("accuracy"), float):
-            accuracy.setdefault("top1", 100 * fraction)  # Keras' metric is a fraction, published tables hold percent
-        here = {"here": "embedded", "path": str(place)}
-        known[tag] = {"tag": tag, **published.spec, "file": file, "accuracy": accuracy, **here}
+    known = {tag: _facts(tag, place, "embedded") for tag, place in checkpoints.embedded().items()}
     for tag, entry in manifest.entries().items():
         path = download.converted_path(entry)
         here = {"here": "cached", "path": str(path)} if path.is_file() else {"here": None, "path": None}
@@ -76,7 +76,44 @@ def _known() -> dict[str, dict]:
     return known
 
 
+def _published(path) -> dict[str, dict]:
+    """The same of the models that are published in a folder; one that cannot be read does not hide the others."""
+    known = {}
+    for place in models_in(path):
+        try:
+            known[place.name] = _facts(place.name, place, "folder")
+        except CheckpointError as error:
+            complain(str(error))
+    return known
+
+
+def _known_of(name: str) -> dict[str, dict]:
+    if name.startswith("hf://"):
+        from keras_inception.hub import stores
+
+        fetched = stores.fetch(name)
+        return {name: {**_facts(name, fetched.folder, "cached"), "commit": fetched.commit}}
+    if (pathlib.Path(name) / folder.CONFIG).is_file():
+        return {name: _facts(name, pathlib.Path(name), "folder")}
+    return _known()
+
+
+def _facts(tag, place, here) -> dict:
+    published = folder.read_published(place)
+    file = {"name": folder.WEIGHTS, **dataclasses.asdict(published.files[folder.WEIGHTS])}
+    accuracy = dict(published.metrics)
+    if isinstance(fraction := accuracy.get("accuracy"), float):
+        accuracy.setdefault("top1", 100 * fraction)  # Keras' metric is a fraction, published tables hold percent
+    facts = {"tag": tag, "kind": published.kind, **published.spec, "file": file, "accuracy": accuracy}
+    return {**facts, "provenance": published.provenance, "here": here, "path": str(place)}
+
+
 def fetch_weights(args) -> int:
+    if args.tag.startswith("hf://"):
+        from keras_inception.hub import stores
+
+        print(stores.fetch(args.tag, whole=True).folder)
+        return 0
     embedded = checkpoints.embedded().get(args.tag)
     print(embedded or checkpoints.fetch(args.tag, allow_unverified=args.allow_unverified))
     return 0

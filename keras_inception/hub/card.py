@@ -131,20 +131,8 @@ def update(text: str, fresh: str) -> str:
     Raises:
         ValueError: its front matter cannot be read, or it has one marker without the other.
     """
-    import yaml
-
-    def parts(card):
-        match = _FRONT.match(card)
-        try:
-            facts = yaml.safe_load(match[1]) if match else {}
-        except yaml.YAMLError as error:
-            raise ValueError(f"expected a card whose front matter is YAML; Received: {error}") from error
-        if not isinstance(facts, dict | None):
-            raise ValueError(f"expected a card whose front matter is a mapping; Received: {facts!r:.200}")
-        return facts or {}, card[match.end() :] if match else card
-
-    facts, body = parts(text)
-    new, fresh_body = parts(fresh)
+    facts, body = _parts(text)
+    new, fresh_body = _parts(fresh)
     for key, value in new.items():
         if key in _OURS or key not in facts:
             facts[key] = value
@@ -159,6 +147,38 @@ def update(text: str, fresh: str) -> str:
     else:
         body = f"{body.rstrip()}\n\n{part}\n"
     return f"---\n{_yaml(facts)}---\n{body}"
+
+
+def metric_values(text: str) -> set[float]:
+    """The numbers in a card's model-index.
+
+    Raises:
+        ValueError: its front matter cannot be read.
+    """
+    found, waiting = set(), [_parts(text)[0].get("model-index")]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if isinstance(part.get("value"), (int, float)):
+                found.add(part["value"])
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return found
+
+
+def _parts(card: str) -> tuple[dict, str]:
+    """The front matter of a card, as data, and its text."""
+    import yaml
+
+    match = _FRONT.match(card)
+    try:
+        facts = yaml.safe_load(match[1]) if match else {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"expected a card whose front matter is YAML; Received: {error}") from error
+    if not isinstance(facts, dict | None):
+        raise ValueError(f"expected a card whose front matter is a mapping; Received: {facts!r:.200}")
+    return facts or {}, card[match.end() :] if match else card
 
 
 def _yaml(facts) -> str:

@@ -142,6 +142,15 @@ def read(path, *, integers=False) -> Checkpoint:
     return _checkpoint(path, spec, {name: _widened(array) for name, array in tensors.items()})
 
 
+def is_half(path) -> bool:
+    """Whether a file of ours has kernels of half precision."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        kernels = [name for name in file.keys() if name.endswith("/kernel")]  # noqa: SIM118 (not a dict)
+        return bool(kernels) and all(file.get_slice(name).get_dtype() == "F16" for name in kernels)
+
+
 def _widened(array):
     """An array of 16 bits as float32; others as they are."""
     return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array

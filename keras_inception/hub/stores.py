@@ -55,7 +55,7 @@ def parse(reference: str) -> tuple[str, str | None]:
     return match["repository"], match["revision"]
 
 
-def fetch(reference: str, *, token=None, endpoint=None) -> Fetched:
+def fetch(reference: str, *, token=None, endpoint=None, whole=False) -> Fetched:
     """Downloads a published folder, unless it is here.
 
     The reference is resolved to a commit once, and every file is taken from that commit. The JSON must be the one that
@@ -67,6 +67,7 @@ def fetch(reference: str, *, token=None, endpoint=None) -> Fetched:
         reference: `hf://owner/name[@revision]`.
         token: of the Hub; None for `HF_TOKEN` or the client's login.
         endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
+        whole: every file that the JSON names, and the card, not only those that a load reads.
 
     Raises:
         ValueError: the reference is malformed, or the repository, revision or a file does not exist or may not be read.
@@ -75,7 +76,7 @@ def fetch(reference: str, *, token=None, endpoint=None) -> Fetched:
         DownloadError: the Hub cannot be reached, and nothing of that name is cached.
     """
     repository, revision = parse(reference)
-    source = _Source(reference, repository, token, endpoint)
+    source = _Source(reference, repository, token, endpoint, whole)
     if revision is not None and _COMMIT.fullmatch(revision) and (found := source.cached(revision)) is not None:
         return found
     try:
@@ -92,8 +93,10 @@ class _Unanswered(Exception):
 class _Source:
     """A repository, and the client's cache of it."""
 
-    def __init__(self, reference, repository, token, endpoint):
+    def __init__(self, reference, repository, token, endpoint, whole):
         from huggingface_hub import constants
+
+        self.whole = whole
 
         self.reference, self.repository, self.token = reference, repository, token
         self.endpoint = endpoint or constants.ENDPOINT
@@ -183,7 +186,7 @@ class _Source:
             return None
         try:
             published = folders.read_published(folder)
-            for file in needed(published):
+            for file in self.needed(published):
                 if not (folder / file).is_file():
                     return None
                 folders.check_file(folder, file, published.files[file])
@@ -196,7 +199,7 @@ class _Source:
         """The files of a commit, from the cache where it has the right ones."""
         config = self._file(commit, blobs, folders.CONFIG, limit=folders.MAX_JSON)
         published = folders.parse(folders.read_text(config), f"{self.reference}: {folders.CONFIG}")
-        for name in needed(published):
+        for name in self.needed(published):
             record = published.files[name]
             blob = blobs.get(name)
             if blob is not None and blob.size not in (None, record.bytes):
@@ -204,7 +207,15 @@ class _Source:
                     f"{self.reference}: expected {name} of {record.bytes} bytes; Received: an offer of {blob.size}"
                 )
             self._file(commit, blobs, name, sha256=record.sha256)
+        if self.whole and folders.CARD in blobs:
+            self._file(commit, blobs, folders.CARD)
         return Fetched(config.parent, commit, published)
+
+    def needed(self, published: folders.Published) -> list[str]:
+        """The files that are asked for, beside the JSON."""
+        if self.whole:
+            return list(published.files)
+        return [folders.WEIGHTS] + ([folders.ARCHITECTURE] if published.kind == "functional" else [])
 
     def _file(self, commit, blobs, name, *, sha256=None, limit=None) -> pathlib.Path:
         """A file of a commit that is what it should be."""
@@ -243,11 +254,6 @@ class _Source:
         except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError is Xet's
             raise DownloadError(f"{self.reference}: {name} could not be downloaded: {error}") from error
         return pathlib.Path(path)
-
-
-def needed(published: folders.Published) -> list[str]:
-    """The files that a load reads, beside the JSON."""
-    return [folders.WEIGHTS] + ([folders.ARCHITECTURE] if published.kind == "functional" else [])
 
 
 def library() -> dict:

@@ -7,7 +7,7 @@ import pathlib
 import platform
 
 from training import benchmark
-from training.benchmark import evaluation, inference, input, training
+from training.benchmark import evaluation, hub, inference, input, training
 
 
 def environment(threads) -> dict:
@@ -40,6 +40,7 @@ MEASUREMENTS = {
     "batch_norm": training.batch_norm,
     "input": input.input_pipeline,
     "evaluation": evaluation.evaluation,
+    "hub": hub.hub,
 }
 
 

@@ -1,0 +1,71 @@
+"""`keras-inception publish` and `verify`: models brought to a hub, and hubs looked through."""
+
+import pathlib
+
+import keras
+
+from keras_inception import published, publishing
+from keras_inception.cli.loading import load
+from keras_inception.hub import folder, serialization
+
+
+def publish_model(args) -> int:
+    """Publishes a model, a published folder with its own card, metrics and provenance; prints the revision."""
+    path = pathlib.Path(args.model).expanduser()
+    options = {
+        "license": args.license,
+        "base_model": args.base_model,
+        "tags": args.tag,
+        "version": args.version,
+        "revision": args.revision,
+        "private": True if args.private else None,
+        "create_pr": args.create_pr,
+        "commit_message": args.message,
+        "dtype": "float16" if args.half else None,
+        "metrics": dict(args.metric or ()),
+    }
+    if (path / folder.CONFIG).is_file():
+        known = folder.read_published(path)
+        model = publishing.from_hub(path)
+        options["metrics"] = {**known.metrics, **options["metrics"]}
+        options["provenance"] = {key: value for key, value in known.provenance.items() if key != "versions"}
+        if serialization.is_half(path / folder.WEIGHTS):
+            options["dtype"] = "float16"
+        if (path / folder.CARD).is_file():
+            options["card"] = (path / folder.CARD).read_text("utf-8")
+    elif path.suffix == ".keras" and path.is_file():
+        model = keras.saving.load_model(path, compile=False)
+    else:
+        model = load(args.model, args.allow_unverified)
+    print(publishing.push_to_hub(model, args.destination, **options))
+    return 0
+
+
+def verify_hub(args) -> int:
+    """Checks published models; prints a line for each, and what is wrong with it. 1 if anything is."""
+    wrong = False
+    for path in args.paths:
+        if path.startswith("hf://"):
+            from keras_inception.hub import stores
+
+            places = [stores.fetch(path, whole=True).folder]
+        else:
+            places = models_in(path)
+        for place in places:
+            problems = published.verify(place)
+            wrong = wrong or bool(problems)
+            print(f"{place}: {'; '.join(problems) or 'as published'}")
+    return int(wrong)
+
+
+def models_in(path) -> list[pathlib.Path]:
+    """The published folders in a hub on disk, or the one that the path itself is.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = pathlib.Path(path).expanduser()
+    places = [path] if (path / folder.CONFIG).is_file() else sorted(p.parent for p in path.glob(f"*/{folder.CONFIG}"))
+    if not places:
+        raise ValueError(f"expected a published folder, or a folder of such; Received: {path}")
+    return places
