@@ -11,10 +11,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from keras_inception import GoogLeNet, model_spec
+from keras_inception import GoogLeNet, GoogLeNetSpec, model_spec
+from keras_inception.hub.folder import Published
 from training import network, run
 from training.augmentation import center
-from training.finish import card
+from training.finish import card, command
 from training.loop import NotFiniteError
 from training.monitors import Monitor
 from training.options import Augmentation
@@ -202,8 +203,11 @@ def test_models_that_differ_in_sampling_alone():
 
 def test_the_card_can_be_repeated_and_indexed():
     recipe = Recipe(**FIELDS, weights="bvlc")
-    made = {"epochs": recipe.epochs, "minutes": 3, "hardware": "1 CPU", "settings": ["a=b c"]}
-    text = card(recipe, {"top1": 91.5, "top5": 99.0, "protocol": "p"}, name="x", **made)
+    metrics = {"top1": 91.5, "top5": 99.0, "dataset": recipe.dataset, "split": "test", "protocol": "p"}
+    provenance = {"command": command("x", ["a=b c"]), "commit": "1f"}
+    spec = GoogLeNetSpec(preprocessing={"size": 32}).to_dict()
+    published = Published(spec, {}, metrics, provenance=provenance)
+    text = card(recipe, published, name="x", epochs=recipe.epochs)
     assert f"* {recipe.epochs} epochs at " in text
     front = yaml.safe_load(text.split("---")[1])
     (result,) = front["model-index"][0]["results"]
@@ -213,3 +217,4 @@ def test_the_card_can_be_repeated_and_indexed():
     }
     assert "datasets" not in front, "nobody else has it"
     assert "training/configs/x.py --set 'a=b c'" in text and "begun with the weights `bvlc`" in text
+    assert "| top1 | 91.5 |" in text and "* commit: 1f" in text

@@ -1,8 +1,12 @@
 """The README's examples run as they stand; where a download would have put BVLC's weights, there are random ones."""
 
+import json
+import os
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +17,9 @@ from keras_inception.hub import download, manifest, serialization
 from keras_inception.models.googlenet import build_googlenet
 
 REPOSITORY = pathlib.Path(__file__).parent.parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+ON_THE_HUB = [block for block in EXAMPLES if "push_to_hub" in block]
+BLOCKS = [block for block in EXAMPLES if block not in ON_THE_HUB]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,28 @@ def test_example(block, cache, workplace, monkeypatch, capsys):
         assert names["model"].output_shape == (None, 2)
     else:
         assert len(capsys.readouterr().out.splitlines()) >= 2
+
+
+def test_publishing_and_loading(workplace):
+    """As a new user would: in a process of its own, upon the hub on this machine that the README names."""
+    (block,) = ON_THE_HUB
+    (workplace / "walk.py").write_text(block)
+    command = [sys.executable, str(REPOSITORY / "tests" / "hub_server.py"), "hub", "--port", "0"]
+    with subprocess.Popen(command, cwd=workplace, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            exported = dict(word.split("=") for word in server.stdout.readline().split()[1:])
+            # A new user's environment, but for its word to the public Hub.
+            environment = {**os.environ, **exported, "HF_HOME": "home", "HF_HUB_DISABLE_TELEMETRY": "1"}
+            run = subprocess.run(
+                [sys.executable, "walk.py"], cwd=workplace, env=environment, capture_output=True, text=True, check=False
+            )
+        finally:
+            server.kill()
+    assert run.returncode == 0, run.stderr[-2000:]
+    commit, classes = run.stdout.strip().splitlines()[-2:]
+    assert re.fullmatch("[0-9a-f]{40}", commit) and "('cat', 'cat'," in classes
+    refs = json.loads((workplace / "hub" / "me" / "googlenet" / "refs.json").read_text())
+    assert refs["tags"] == {"v1": commit}
 
 
 def test_no_placeholder_is_left():

@@ -5,6 +5,7 @@ import pathlib
 import shlex
 
 from keras_inception import checkpoints, remove_aux_heads
+from keras_inception.hub import card as cards
 from keras_inception.hub import folder as folders
 from training.recipe import Recipe
 
@@ -45,62 +46,69 @@ def publish(
     measured = {
         "top1": round(100 * metrics["accuracy"], 2),
         "top5": round(100 * metrics["top5_accuracy"], 2),
-        "protocol": f"{recipe.dataset} {recipe.eval_split}, one central crop of {max(recipe.sizes)} pixels, "
-        "in the training's precision",
+        "dataset": recipe.dataset,
+        "split": recipe.eval_split,
+        "protocol": f"one central crop of {max(recipe.sizes)} pixels, in the training's precision",
+    }
+    provenance = {
+        "recipe": f"training/configs/{name}.py",
+        "command": command(name, settings),
+        "trained": f"{round(epochs, 2):g} epochs in {seconds / 60:.0f} minutes on {hardware}",
+        **_session(pathlib.Path(work_dir) / "run.json"),
     }
     folder = pathlib.Path(work_dir) / FOLDER
-    folders.write_folder(folder, checkpoint, metrics=measured, half=recipe.half)
-    made = {"name": name, "epochs": epochs, "minutes": seconds / 60, "hardware": hardware, "settings": settings}
-    text = card(recipe, measured, **made)
-    (folder / "README.md").write_text(text)
+    published = folders.write_folder(folder, checkpoint, metrics=measured, half=recipe.half, provenance=provenance)
+    (folder / folders.CARD).write_text(card(recipe, published, name=name, epochs=epochs), "utf-8")
     return folder
 
 
-def card(recipe: Recipe, metrics: dict, *, name: str, epochs: float, minutes: float, hardware: str, settings=()) -> str:
-    """The model's card: what it is, how it was made, and what was measured."""
+def command(name: str, settings=()) -> str:
+    """The command of a run, but for the folders of whoever gives it."""
     words = ["python", "-m", "training.train", f"training/configs/{name}.py"]
-    command = shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+def _session(path) -> dict:
+    """Commit and versions of the run's last session, which `run.json` tells; nothing without it."""
+    if not path.is_file():
+        return {}
+    session = json.loads(path.read_text())["sessions"][-1]
+    versions = ", ".join(f"{package} {number}" for package, number in session["versions"].items() if number)
+    return {"commit": session["commit"] or "unknown", "versions": versions}
+
+
+def card(recipe: Recipe, published: folders.Published, *, name: str, epochs: float) -> str:
+    """The model's card: what it is, how it was made, and what was measured.
+
+    Args:
+        recipe: the recipe.
+        published: what the JSON beside the card says.
+        name: the recipe's name.
+        epochs: that were trained.
+    """
     sizes = ", ".join(f"{recipe.sizes.count(size)} at {size} x {size}" for size in sorted(set(recipe.sizes)))
     planned = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
     trained = planned if epochs == recipe.epochs else f"stopped by a callback after {round(epochs, 2):g} of {planned}"
     own = recipe.dataset in ("folder", "synthetic")  # known to nobody else
-    datasets = "" if own else f"datasets: [{recipe.dataset.partition('/')[0].partition(':')[0]}]\n"
-    split = json.dumps(recipe.eval_split)
     begun = "" if recipe.weights is None else f"\n* begun with the weights `{recipe.weights}`, whose licence holds too"
     weights = "averaged weights" if recipe.average else "the last weights"
-    return f"""---
-library_name: keras
-license: apache-2.0
-pipeline_tag: image-classification
-{datasets}tags: [keras, googlenet, inception]
-model-index:
-- name: googlenet-{name}
-  results:
-  - task: {{type: image-classification}}
-    dataset: {{name: {json.dumps(recipe.dataset)}, type: {json.dumps(recipe.dataset)}, split: {split}}}
-    metrics:
-    - {{type: accuracy, value: {metrics["top1"]}}}
-    - {{type: top-5-accuracy, value: {metrics["top5"]}}}
----
-
-# GoogLeNet, {name}
+    facts = cards.front_matter(f"googlenet-{name}", published, license="apache-2.0")
+    if own:
+        facts.pop("datasets")
+    text = f"""# GoogLeNet, {name}
 
 The network of "Going deeper with convolutions", variant `{recipe.variant}`, stem `{recipe.stem}`, without auxiliary
 classifiers; {weights} of the training.
 
 ```python
-model = keras_inception.GoogLeNet(weights="path/of/this/folder")  # RGB pixels 0..255
+import keras_inception
+model = keras_inception.from_hub("path/of/this/folder")  # RGB pixels 0..255
 keras_inception.decode_predictions(model.predict(images), labels=model)
 ```
 
-| measured | |
-|---|---|
-| top-1 accuracy | {metrics["top1"]} % (top 5: {metrics["top5"]} %) |
-| protocol | {metrics["protocol"]} |
-
 ## How it was made
 
-`{command}`, in {minutes:.0f} minutes on {hardware}.
+`{published.provenance["command"]}`
 The recipe in full, the versions of the frameworks and the curves are in the run's folder (`run.json`, `metrics.jsonl`,
 `curves.png`).
 
@@ -110,3 +118,4 @@ The recipe in full, the versions of the frameworks and the curves are in the run
 * {"auxiliary classifiers at " + str(recipe.aux_weight) if recipe.aux_heads else "no auxiliary classifiers"}
 * {recipe.precision}, seed {recipe.seed}
 """
+    return cards.compose(facts, text, published)

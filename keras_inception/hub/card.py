@@ -25,9 +25,8 @@ def render(name: str, published: Published, *, license=None, base_model=None, ta
     """
     reference = f"hf://{name}" if "/" in name else f"path/to/{name}"
     facts = front_matter(name, published, license=license, base_model=base_model, tags=tags)
-    return "\n".join(
+    text = "\n".join(
         (
-            f"---\n{_yaml(facts)}---\n",
             f"# {name.rpartition('/')[2]}\n",
             _what_it_is(published),
             "```python",
@@ -35,10 +34,14 @@ def render(name: str, published: Published, *, license=None, base_model=None, ta
             f'model = keras_inception.from_hub("{reference}")  # RGB pixels 0..255',
             "keras_inception.decode_predictions(model.predict(images), labels=model)",
             "```\n",
-            measured(published),
-            "",
         )
     )
+    return compose(facts, text, published)
+
+
+def compose(facts: dict, text: str, published: Published) -> str:
+    """A card of front matter, a text, and the measured part."""
+    return f"---\n{_yaml(facts)}---\n\n{text.rstrip()}\n\n{measured(published)}\n"
 
 
 def front_matter(name: str, published: Published, *, license=None, base_model=None, tags=None) -> dict:
