@@ -26,10 +26,23 @@ def load(path, *, checked=False) -> keras.Model:
     published, checkpoint = folder.read_folder(path, checked=checked)
     if published.kind == "functional":
         return _load_functional(path, published, checkpoint, checked)
-    spec = checkpoints.check_claims(checkpoint, str(path))
-    model = build_googlenet(spec, **_options(published, path))
-    serialization.assign(checkpoints.network_variables(model), checkpoint.tensors)
+    config = pathlib.Path(path) / folder.CONFIG
+    spec = checkpoints.check_claims(checkpoint, str(config))
+    try:
+        model = build_googlenet(spec, **_options(published, config))
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{config}: {error}") from error
+    _assign(path, checkpoints.network_variables(model), checkpoint)
     return model
+
+
+def _assign(path, variables, checkpoint) -> None:
+    try:
+        serialization.assign(variables, checkpoint.tensors)
+    except ValueError as error:
+        raise CheckpointError(f"{pathlib.Path(path) / folder.WEIGHTS}: {error}") from error
 
 
 def _options(published, path) -> dict:
@@ -73,7 +86,7 @@ def _load_functional(path, published, checkpoint, checked) -> keras.Model:
         raise CheckpointError(
             f"{file}: expected an architecture that Keras can build; Received: {type(error).__name__}: {error!s:.300}"
         ) from error
-    serialization.assign(serialization.model_variables(model), checkpoint.tensors)
+    _assign(path, serialization.model_variables(model), checkpoint)
     return model
 
 

@@ -298,7 +298,36 @@ def changed_json(folder, change):
 def test_a_folder_that_does_not_fit(tmp_path, model, change, message):
     push_to_hub(model, tmp_path / "net")
     changed_json(tmp_path / "net", change)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        from_hub(tmp_path / "net")
+    assert str(tmp_path / "net" / "keras_inception.json") in str(caught.value) or "model.safetensors" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda tensors: tensors.pop("conv2_3x3/kernel"), "missing: conv2_3x3/kernel"),
+        (lambda tensors: tensors.update(more=np.zeros(2, "float32")), "unexpected: more"),
+        (
+            lambda tensors: tensors.update({"conv2_3x3/kernel": np.zeros(2, "float32")}),
+            "shape: conv2_3x3/kernel expected",
+        ),
+        (lambda tensors: tensors.update({"conv2_3x3/kernel": np.full(2, np.nan)}), "NaN or infinity"),
+    ],
+)
+def test_arrays_that_do_not_fit(tmp_path, model, change, message):
+    from safetensors.numpy import load_file, save_file
+
+    push_to_hub(model, tmp_path / "net")
+    path = tmp_path / "net" / folders.WEIGHTS
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"spec": "{}"})
+    record = {"sha256": folders.sha256(path), "bytes": path.stat().st_size}
+    changed_json(tmp_path / "net", lambda d: d["files"].update({folders.WEIGHTS: record}))
+    with pytest.raises(CheckpointError, match=f"model.safetensors.*{message}|{message}"):
         from_hub(tmp_path / "net")
 
 
