@@ -11,7 +11,7 @@ from keras_inception import convert as readers
 from keras_inception.convert import names
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import download, folder, manifest, serialization
-from keras_inception.layers.pixels import Pixels
+from keras_inception.layers.pixels import find_pixels
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.googlenet import MIN_SIZE
 from keras_inception.models.spec import GoogLeNetSpec
@@ -35,23 +35,14 @@ def model_spec(model) -> GoogLeNetSpec:
     Raises:
         ValueError: there is no pixel layer of ours in the model.
     """
-    pixels = _pixel_layer(model)
-    if pixels is None:
+    pixels = find_pixels(model)
+    if pixels is None or not pixels.spec:
         raise ValueError(
             f"expected a model that was built by keras_inception; Received: {model.name}, without its pixel layer"
         )
     output = getattr(model, "output", None)  # a Sequential of models has none of its own
     heads = isinstance(output, dict) and set(HEADS) <= set(output)
     return dataclasses.replace(GoogLeNetSpec.from_dict(pixels.spec), aux_heads=heads)
-
-
-def _pixel_layer(model):
-    for layer in model.layers:
-        if isinstance(layer, Pixels) and layer.spec:
-            return layer
-        if isinstance(layer, keras.Model) and (inner := _pixel_layer(layer)) is not None:
-            return inner
-    return None
 
 
 def network_variables(model) -> dict:
@@ -71,7 +62,7 @@ def to_checkpoint(model) -> Checkpoint:
         ValueError: the model is no whole GoogLeNet, for its classifier was replaced or left out.
     """
     spec = model_spec(model)
-    if _pixel_layer(model).mean is None:  # include_preprocessing=False: the file must give the same function
+    if find_pixels(model).mean is None:  # include_preprocessing=False: the file must give the same function
         spec = dataclasses.replace(spec, mean=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0))
     tensors = {name: keras.ops.convert_to_numpy(variable.value) for name, variable in network_variables(model).items()}
     checkpoint = Checkpoint(spec.to_dict(), tensors)

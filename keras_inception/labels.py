@@ -8,6 +8,8 @@ import operator
 
 import numpy as np
 
+from keras_inception.layers.pixels import find_pixels, stored_spec
+
 # By the number of classes, for predictions that come without a word about their labels. Ten are no sign of CIFAR-10:
 # many a fine-tuned network has ten classes of its own.
 BY_COUNT = {
@@ -171,23 +173,13 @@ def class_pairs(labels, count: int) -> tuple:
 
 
 def _labels_of(model):
-    """The labels in the spec that a model's pixel layer carries, or that of a model in it."""
-    pixels = _pixel_layer(model)
-    if pixels is None:
+    """The labels in the spec that a model carries."""
+    if find_pixels(model) is None:
         raise ValueError(
             f"expected a model of this package, with a layer 'pixels'; Received: labels={model!r}; "
             "pass labels= as a list of names"
         )
-    return (pixels.spec or {}).get("labels")
-
-
-def _pixel_layer(model):
-    for layer in getattr(model, "layers", ()):
-        if layer.name == "pixels" and hasattr(layer, "spec"):
-            return layer
-        if (inner := _pixel_layer(layer)) is not None:
-            return inner
-    return None
+    return stored_spec(model).get("labels")
 
 
 def _pair(label):

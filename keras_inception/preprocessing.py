@@ -10,6 +10,8 @@ import os
 import numpy as np
 from PIL import Image, ImageOps
 
+from keras_inception.layers.pixels import stored_spec
+
 RESIZES = ("short_side", "warp", "central_fraction")
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -289,8 +291,7 @@ def find_preprocessing(preprocessing=None, model=None) -> Preprocessing:
         raise ValueError(f"expected a Preprocessing or its dictionary; Received: preprocessing={preprocessing!r}")
     if model is None:
         return Preprocessing()
-    layer = next((layer for layer in model.layers if layer.name == "pixels"), None)
-    stored = (getattr(layer, "spec", None) or {}).get("preprocessing")
+    stored = stored_spec(model).get("preprocessing")
     shape = model.input_shape
     height, width = shape[1:3] if shape[-1] in (1, 3, None) else shape[2:4]
     if not stored:

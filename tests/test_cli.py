@@ -12,6 +12,7 @@ import subprocess
 import sys
 import warnings
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -538,6 +539,17 @@ def test_a_hub_on_disk(embedded, capsys, tmp_path):
     code, out, err = run(capsys, "list", "--hub", str(hub))
     assert code == 0 and "two" in out and "expected a format" in err
     assert run(capsys, "verify", str(tmp_path / "nothing"))[0] == 1
+
+
+def test_a_network_that_is_built_upon_one_classifies_photos(tmp_path, capsys, photos, client_of):
+    base = keras_inception.GoogLeNet(weights=None, stem="small", include_top=False, pooling="avg")
+    base = keras.Sequential([keras.Input((32, 32, 3)), base, keras.layers.Dense(2, activation="softmax")])
+    for destination in (tmp_path / "net", "me/net"):
+        keras_inception.push_to_hub(base, destination, labels=["rose", "tulip"], endpoint=client_of.url)
+    for weights in (str(tmp_path / "net"), "hf://me/net"):
+        code, out, err = run(capsys, "classify", "a.jpg", "--weights", weights, "--json")
+        assert code == 0, err
+        assert {row["label"] for row in json.loads(out)["predictions"]} == {"rose", "tulip"}
 
 
 def test_the_shipped_models_are_as_published(capsys):

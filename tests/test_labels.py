@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_inception import labels
 from keras_inception.labels import LabelSet, decode_predictions, imagenet_columns, label_set
+from keras_inception.layers import Pixels
 
 # Names that torchvision, from which ours are, tells apart or shortens.
 KERAS_NAMES = {"crane bird": "crane", "maillot tank suit": "maillot"}
@@ -180,27 +181,28 @@ def test_labels_in_every_form(given):
     assert decode_predictions(np.eye(10)[[9]], top=1, labels=given) == [[("truck", "truck", 1.0)]]
 
 
+def model_with(labels):
+    """A model whose pixel layer carries these labels."""
+    inputs = keras.Input((4, 4, 3))
+    return keras.Model(inputs, Pixels(spec={"labels": labels}, name="pixels")(inputs))
+
+
 @pytest.mark.parametrize("spec, name", [("cifar10", "bird"), (list("abcdefghij"), "c")])
 def test_labels_of_a_model(spec, name):
-    layer = types.SimpleNamespace(spec={"labels": spec})
-    model = types.SimpleNamespace(get_layer={"pixels": layer}.get)
-    assert decode_predictions(np.eye(10)[[2]], top=1, labels=model) == [[(name, name, 1.0)]]
+    for model in (model_with(spec), keras.Sequential([keras.Input((4, 4, 3)), model_with(spec)])):
+        assert decode_predictions(np.eye(10)[[2]], top=1, labels=model) == [[(name, name, 1.0)]]
 
 
 def test_ten_classes_are_not_taken_for_cifar10():
     with pytest.raises(ValueError, match="expected labels=.*Received: preds with 10 classes"):
         decode_predictions(np.eye(10))
-    model = types.SimpleNamespace(get_layer={"pixels": types.SimpleNamespace(spec={"labels": None})}.get)
     with pytest.raises(ValueError, match="expected labels="):
-        decode_predictions(np.eye(10), labels=model)
+        decode_predictions(np.eye(10), labels=model_with(None))
 
 
 def test_a_model_of_someone_else():
-    def get_layer(name):
-        raise ValueError(f"No such layer: {name}.")
-
     with pytest.raises(ValueError, match="expected a model of this package"):
-        decode_predictions(np.eye(10), labels=types.SimpleNamespace(get_layer=get_layer))
+        decode_predictions(np.eye(10), labels=keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)]))
 
 
 def test_top_is_clamped():

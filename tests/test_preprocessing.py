@@ -4,15 +4,16 @@ import io
 import json
 import pathlib
 import struct
-import types
 import zlib
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from keras_inception.layers import Pixels
 from keras_inception.preprocessing import INTERPOLATIONS, RESIZES, Preprocessing, open_image, preprocess_input
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -427,10 +428,10 @@ def test_for_size():
 
 
 def model(input_shape, preprocessing=None, pixels=True):
-    """What preprocess_input reads of a model."""
-    spec = {"preprocessing": preprocessing} if preprocessing else None
-    layers = [types.SimpleNamespace(name="pixels" if pixels else "conv1", spec=spec)]
-    return types.SimpleNamespace(input_shape=input_shape, layers=layers)
+    """A model of one layer, which carries a preprocessing or does not."""
+    inputs = keras.Input(input_shape[1:])
+    layer = Pixels(spec={"preprocessing": preprocessing} if preprocessing else None, name="pixels")
+    return keras.Model(inputs, (layer if pixels else keras.layers.Identity(name="conv1"))(inputs))
 
 
 def test_one_photo_or_many(tmp_path):

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_inception import GoogLeNet, GoogLeNetSpec, Preprocessing, freeze
-from keras_inception.layers.pixels import Pixels
+from keras_inception.layers.pixels import find_pixels
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.googlenet import build_googlenet
 from training.optimizer import CaffeSGD
@@ -53,7 +53,7 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
             **options,
         )
         # Photos come to it as this training's evaluation sees them, not as they came to the weights it began with.
-        pixels = next(layer for layer in model.layers if isinstance(layer, Pixels))
+        pixels = find_pixels(model)
         pixels.spec = {**pixels.spec, "preprocessing": preprocessing, "source": source}
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -1,8 +1,12 @@
 """The models that the command line is told to use."""
 
+import pathlib
+
 from keras_inception import checkpoints
+from keras_inception.hub import folder
 from keras_inception.hub.download import DownloadError
 from keras_inception.pretrained import GoogLeNet
+from keras_inception.publishing import from_hub
 
 
 def load(weights: str, allow_unverified: bool):
@@ -12,8 +16,20 @@ def load(weights: str, allow_unverified: bool):
         ValueError, OSError: there are none; where a download has failed, the message names weights that need none.
     """
     try:
+        if _is_built_upon(weights):
+            return from_hub(weights)
         return GoogLeNet(weights=weights, allow_unverified=allow_unverified)
     except DownloadError as error:
         tags = ", ".join(f"--weights {tag}" for tag in checkpoints.embedded())
         hint = f"; what needs no download is {tags}" if tags else ""
         raise DownloadError(f"{str(error).splitlines()[0]}{hint}") from error
+
+
+def _is_built_upon(weights: str) -> bool:
+    """Whether it is a published model that is more than a GoogLeNet."""
+    if weights.startswith("hf://"):
+        from keras_inception.hub import stores
+
+        return stores.fetch(weights).published.kind == "functional"
+    place = pathlib.Path(weights).expanduser()
+    return (place / folder.CONFIG).is_file() and folder.read_published(place).kind == "functional"

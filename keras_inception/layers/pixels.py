@@ -63,7 +63,16 @@ class Pixels(keras.layers.Layer):
         return {**super().get_config(), **config}
 
 
+def find_pixels(model) -> Pixels | None:
+    """The pixel layer of a model, or of a model in it."""
+    for layer in getattr(model, "layers", ()):
+        found = layer if isinstance(layer, Pixels) else find_pixels(layer)
+        if found is not None:
+            return found
+    return None
+
+
 def stored_spec(model) -> dict:
-    """The spec that a model's first layer carries; empty for a model of another kind."""
-    layer = next((layer for layer in model.layers if layer.name == "pixels"), None)
-    return getattr(layer, "spec", None) or {}
+    """The spec that a model's pixel layer carries; empty for a model of another kind."""
+    pixels = find_pixels(model)
+    return {} if pixels is None else pixels.spec or {}
