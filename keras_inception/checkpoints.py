@@ -11,6 +11,7 @@ from keras_inception import convert as readers
 from keras_inception.convert import names
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import download, folder, manifest, serialization
+from keras_inception.labels import label_set
 from keras_inception.layers.pixels import find_pixels
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.googlenet import MIN_SIZE
@@ -91,9 +92,9 @@ def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=
     if text.startswith("hf://"):
         from keras_inception.hub import stores
 
-        checkpoint = _of_googlenet(stores.fetch(text).folder, text, checked=True)
+        checkpoint = _of_googlenet(stores.fetch(text).content, text)
     elif text in ours:
-        checkpoint = _of_googlenet(ours[text], text)
+        checkpoint = _of_googlenet(folder.read(ours[text]), text)
     elif text == "imagenet" or text in manifest.entries():
         checkpoint = _read_public(text, variant, aux_heads, allow_unverified)
     else:
@@ -101,15 +102,15 @@ def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=
     return Checkpoint(check_claims(checkpoint, text).to_dict(), checkpoint.tensors)
 
 
-def _of_googlenet(place, name, *, checked=False) -> Checkpoint:
+def _of_googlenet(content, name) -> Checkpoint:
     """The arrays of a published folder, which must be those of a GoogLeNet."""
-    published, checkpoint = folder.read_folder(place, checked=checked)
-    if published.kind != "GoogLeNet":
+    kind = content.published.kind
+    if kind != "GoogLeNet":
         raise ValueError(
-            f"expected the weights of a GoogLeNet; Received: {name!r}, a {published.kind} model that is built upon "
-            "one: keras_inception.from_hub loads it whole"
+            f"expected the weights of a GoogLeNet; Received: {name!r}, a {kind} model that is built upon one: "
+            "keras_inception.from_hub loads it whole"
         )
-    return checkpoint
+    return content.checkpoint()
 
 
 def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
@@ -125,7 +126,7 @@ def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
 
 def _read_path(path: pathlib.Path) -> Checkpoint:
     if path.is_dir():
-        return _of_googlenet(path, str(path))
+        return _of_googlenet(folder.read(path), str(path))
     reader = readers.reader(path)
     if path.exists() and path.name.endswith(".safetensors"):
         return serialization.read(path)
@@ -142,10 +143,23 @@ def _read_path(path: pathlib.Path) -> Checkpoint:
     return Checkpoint({**checkpoint.spec, **_published(checkpoint.spec), "source": path.name}, checkpoint.tensors)
 
 
+def checked_spec(data: dict) -> GoogLeNetSpec:
+    """The spec in a file's data, whose labels are known, and as many as there are classes.
+
+    Raises:
+        ValueError: it is none, or they are not.
+    """
+    spec = GoogLeNetSpec.from_dict(data)
+    if isinstance(spec.labels, str) and len(label_set(spec.labels)) != spec.classes:
+        count = len(label_set(spec.labels))
+        raise ValueError(f"expected {spec.classes} labels, one per class; Received: {spec.labels!r}, which are {count}")
+    return spec
+
+
 def check_claims(checkpoint: Checkpoint, name: str) -> GoogLeNetSpec:
     """The spec, unless its own weights contradict it: a network of the size that a file claims is built only then."""
     try:
-        spec = GoogLeNetSpec.from_dict(checkpoint.spec)
+        spec = checked_spec(checkpoint.spec)
     except ValueError as error:
         raise CheckpointError(f"{name}: {error}") from error
     if min(spec.height_width) < MIN_SIZE:

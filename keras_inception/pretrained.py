@@ -205,7 +205,7 @@ def convert(source, destination, *, variant=None, half=False, allow_unverified=F
     elif destination.suffix == ".safetensors":
         serialization.write(destination, checkpoint, half=half)
     elif destination.suffix == "":
-        folder.write_folder(destination, checkpoint, half=half)
+        folder.write(destination, checkpoint, half=half)
     else:
         raise ValueError(
             f"expected a destination that ends in .safetensors or .keras, or a folder; Received: {destination}"

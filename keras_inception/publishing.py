@@ -8,7 +8,7 @@ import tempfile
 
 import keras
 
-from keras_inception import published
+from keras_inception import model_folder
 from keras_inception.hub import card as cards
 from keras_inception.hub import folder
 
@@ -43,14 +43,13 @@ def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
     if text.startswith("hf://"):
         from keras_inception.hub import stores
 
-        fetched = stores.fetch(text, token=token, endpoint=endpoint)
-        return published.load(fetched.folder, checked=True)
+        return model_folder.load(stores.fetch(text, token=token, endpoint=endpoint).content)
     path = pathlib.Path(text).expanduser()
     if not (path / folder.CONFIG).is_file():
         raise ValueError(
             f"expected hf://owner/name[@revision], or a folder that holds {folder.CONFIG}; Received: {text!r}"
         )
-    return published.load(path)
+    return model_folder.load(folder.read(path))
 
 
 def push_to_hub(
@@ -94,8 +93,9 @@ def push_to_hub(
         license: an identifier of the Hub, such as `"apache-2.0"`.
         base_model: repositories of the Hub that it was made from, for the card.
         tags: further tags of the card.
-        card: the card's text; its measured part is put between markers. None: a new one, or the one that the
-            repository has.
+        card: the text of a card where there is none yet; its measured part is put between markers. None: a short one.
+            A card that is there already is kept: its measured part, its model-index, and of the arguments above what
+            is given are brought up to date, nothing else.
         version: a tag for the commit, such as `"v1"`.
         revision: the branch; None for `main`.
         private: whether the repository is to be private. True with a public repository is an error; None: as it is.
@@ -104,7 +104,7 @@ def push_to_hub(
         commit_message: of the commit.
         endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
         dtype: `"float16"` for kernels of half precision; None for the variables' own precision.
-        provenance: how it was made, by name (`recipe`, `command`, `commit`); the versions are added.
+        provenance: how it was made, by name: `recipe`, `command`, `versions`, `commit`. What published it is added.
 
     Returns:
         The full hash of the commit; for a folder, `"sha256:..."` of its JSON, which names the hashes of all files.
@@ -119,36 +119,27 @@ def push_to_hub(
     if dtype not in (None, "float16"):
         raise ValueError(f"expected dtype to be None or 'float16'; Received: dtype={dtype!r}")
     if not on_hub:
-        given = {"version": version, "revision": revision, "private": private, "create_pr": create_pr or None}
-        if wrong := [name for name, value in given.items() if value is not None]:
+        named = {"version": version, "revision": revision, "private": private, "create_pr": create_pr or None}
+        if wrong := [name for name, value in named.items() if value is not None]:
             raise ValueError(f"expected {', '.join(wrong)} only with a repository of the Hub; Received: {place}")
     name = place if on_hub else place.name
+    provenance = {**(provenance or {}), "published with": model_folder.versions()}
+    for_card = {"license": license, "base_model": base_model, "tags": tags}
+    given = [key for key, value in for_card.items() if value is not None]
     with tempfile.TemporaryDirectory(prefix="keras_inception") as scratch:
         written = pathlib.Path(scratch) / "model"
-        half = dtype == "float16"
-        made = {
-            "metrics": metrics,
-            "half": half,
-            "provenance": {**(provenance or {}), "versions": published.versions()},
-        }
-        published.write(model, written, preprocessing=preprocessing, labels=labels, keras_files=on_hub, **made)
-        text = cards.render(name, folder.read_published(written), license=license, base_model=base_model, tags=tags)
-        (written / folder.CARD).write_text(text if card is None else cards.update(card, text), "utf-8")
+        half, facts = dtype == "float16", {"metrics": metrics, "provenance": provenance}
+        described = {"preprocessing": preprocessing, "labels": labels}
+        published = model_folder.write(model, written, half=half, keras_files=on_hub, **described, **facts)
+        text = cards.render(name, published, **for_card)
+        (written / folder.CARD).write_bytes((text if card is None else cards.update(card, text, given)).encode())
         if not on_hub:
-            return _put(written, place)
+            return _put(written, place, given)
         from keras_inception.hub import publish
 
-        return publish.upload(
-            written,
-            place,
-            message=commit_message or f"Publish {name.partition('/')[2]} with keras_inception",
-            version=version,
-            revision=revision,
-            private=private,
-            token=token,
-            create_pr=create_pr,
-            endpoint=endpoint,
-        )
+        message = commit_message or f"Publish {name.partition('/')[2]} with keras_inception"
+        options = {"version": version, "revision": revision, "private": private, "create_pr": create_pr}
+        return publish.upload(written, place, message=message, token=token, endpoint=endpoint, given=given, **options)
 
 
 def _destination(destination):
@@ -169,17 +160,18 @@ def _destination(destination):
     return name
 
 
-def _put(written, place) -> str:
+def _put(written, place, given) -> str:
     """Puts a finished folder in its place, file by file, the JSON last: until then it does not fit, and is refused."""
     place.mkdir(parents=True, exist_ok=True)
     if any(place.iterdir()) and not (place / folder.CONFIG).is_file():
         raise ValueError(f"expected an empty folder, or one that was published before; Received: {place}")
-    old, new = place / folder.CARD, written / folder.CARD
-    if old.is_file():
-        new.write_text(cards.update(old.read_text("utf-8"), new.read_text("utf-8")), "utf-8")
-    names = sorted((file.name for file in written.iterdir()), key=lambda name: name == folder.CONFIG)
-    for name in names:
-        partial = place / f".{name}.part"
+    if (place / folder.CARD).exists():
+        card = cards.update(folder.read_text(place, folder.CARD), (written / folder.CARD).read_text("utf-8"), given)
+        (written / folder.CARD).write_bytes(card.encode())
+    for name in sorted((file.name for file in written.iterdir()), key=lambda name: name == folder.CONFIG):
+        handle, partial = tempfile.mkstemp(dir=place, prefix=f".{name}.")
+        os.close(handle)
         shutil.copyfile(written / name, partial)
+        os.chmod(partial, 0o644)  # mkstemp's files are private
         os.replace(partial, place / name)
     return f"sha256:{hashlib.sha256((place / folder.CONFIG).read_bytes()).hexdigest()}"

@@ -24,6 +24,7 @@ def hub_client(tmp_path, monkeypatch):
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "hf_home"
+    monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
     changes = {
         "HF_HOME": str(home),
         "HF_HUB_CACHE": str(home / "hub"),

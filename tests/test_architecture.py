@@ -23,8 +23,8 @@ ALLOWED = {
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,
     "checkpoints": {"models", "convert", "hub", *BOTTOM},
-    "published": {"checkpoints", "models", "convert", "hub", *BOTTOM},
-    "publishing": {"published", "hub"},
+    "model_folder": {"checkpoints", "models", "convert", "hub", *BOTTOM},
+    "publishing": {"model_folder", "hub"},
     "pretrained": {"checkpoints", "models", "convert", "hub", *BOTTOM},
     "cli": {path.name.removesuffix(".py") for path in PACKAGE.iterdir()},
 }

@@ -30,7 +30,11 @@ def test_what_the_hub_indexes():
 def test_what_people_read():
     text = card.render("me/net", published(provenance={"recipe": "r.py", "command": "python -m x"}))
     code = text.split("```python\n")[1].split("```")[0].splitlines()
-    assert len(code) == 3 and code[1] == 'model = keras_inception.from_hub("hf://me/net")  # RGB pixels 0..255'
+    assert (
+        text.count("```") == 2
+        and len(code) == 3
+        and code[1] == 'model = keras_inception.from_hub("hf://me/net")  # RGB pixels 0..255'
+    )
     for part in (
         "| top1 | 91.25 |",
         "size 32",
@@ -56,6 +60,27 @@ def test_only_the_measured_part_of_an_existing_card_changes():
     assert "| top1 | 50.0 |" in second and "91.25" not in second and second.endswith("\nMore of theirs.\n")
     assert card.update(second, second) == second
     assert "model-index" not in card.update(second, card.render("me/net", published(metrics={})))
+
+
+def test_what_its_author_wrote_stays_as_it_was_written():
+    theirs = (
+        '---\r\n# a comment\r\nversion: 1.10  # not 1.1\r\nlanguage: no\r\ntags:\r\n- a\r\n"quoted": [1,\r\n  2]\r\n'
+        "datasets:\r\n- old\r\nlicense: mit\r\n---\r\nText\r\n"
+    )
+    card_ = card.update(theirs, card.render("me/net", published(), license="gpl-3.0", tags=["new"]))
+    kept = theirs.replace("- old", "- cifar10").split("---")[1]
+    assert card_.startswith("---" + kept) and "datasets:\r\n- cifar10\r\nlicense" in card_ and "old" not in card_
+    assert card_.count("\n") == card_.count("\r\n") and "Text\r\n\r\n" + card.BEGIN in card_
+    card_ = card.update(
+        theirs, card.render("me/net", published(), license="gpl-3.0", tags=["new"]), ["license", "tags"]
+    )
+    facts = yaml.safe_load(card_.split("---")[1])
+    assert (
+        facts["license"] == "gpl-3.0"
+        and "new" in facts["tags"]
+        and facts["version"] == 1.1
+        and facts["quoted"] == [1, 2]
+    )
 
 
 def test_a_card_without_front_matter():

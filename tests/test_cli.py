@@ -308,7 +308,7 @@ def test_evaluate_takes_what_is_held_out(classes, weights, capsys):
 def embedded(weights, tmp_path, monkeypatch):
     """The tiny model as weights that come with the package."""
     folder = tmp_path / "weights" / "tiny"
-    folders.write_folder(folder, serialization.read(weights), metrics={"accuracy": 0.915, "top5": 99.5})
+    folders.write(folder, serialization.read(weights), metrics={"accuracy": 0.915, "top5": 99.5})
     monkeypatch.setattr(checkpoints, "embedded", lambda: {"tiny": folder})
     monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
     return folder
@@ -384,7 +384,7 @@ def test_convert(embedded, capsys, tmp_path, name):
     code, out, err = run(capsys, "convert", embedded, tmp_path / name)
     assert (code, out, err) == (0, f"{tmp_path / name}\n", "")
     again = checkpoints.load_checkpoint(tmp_path / name)
-    _, original = folders.read_folder(embedded)
+    original = folders.read(embedded).checkpoint()
     assert all(np.array_equal(array, original.tensors[key]) for key, array in again.tensors.items())
     assert again.spec["labels"] == "cifar10"
 

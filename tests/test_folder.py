@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ def content(**changes):
 
 def test_round_trip(tmp_path):
     facts = {"metrics": {"top1": np.float32(0.5), "n": np.int64(3)}, "options": {"dropout": 0.2}}
-    written = folders.write_folder(tmp_path / "mine", checkpoint(), provenance={"recipe": "r"}, **facts)
-    published, read = folders.read_folder(tmp_path / "mine")
+    written = folders.write(tmp_path / "mine", checkpoint(), provenance={"recipe": "r"}, **facts)
+    published, read = folders.read_published(tmp_path / "mine"), folders.read(tmp_path / "mine").checkpoint()
     assert published == written and published.metrics == {"top1": 0.5, "n": 3}
     assert published.provenance == {"recipe": "r"} and published.kind == "GoogLeNet"
     np.testing.assert_array_equal(read.tensors["a/kernel"], checkpoint().tensors["a/kernel"])
@@ -35,32 +36,35 @@ def test_round_trip(tmp_path):
 
 @pytest.mark.parametrize("dtype, read", [("float64", "float64"), ("float32", "float32"), ("float16", "float32")])
 def test_numbers_keep_their_precision(tmp_path, dtype, read):
-    folders.write_folder(tmp_path / "mine", checkpoint(dtype))
-    tensor = folders.read_folder(tmp_path / "mine")[1].tensors["a/kernel"]
+    folders.write(tmp_path / "mine", checkpoint(dtype))
+    tensor = folders.read(tmp_path / "mine").checkpoint().tensors["a/kernel"]
     assert tensor.dtype == read and np.array_equal(tensor, checkpoint(dtype).tensors["a/kernel"])
 
 
 def test_equal_models_are_equal_files(tmp_path):
     spec = {f"key{number}": number for number in range(20)}
     for name in ("one", "two"):
-        folders.write_folder(tmp_path / name, Checkpoint(spec, checkpoint().tensors))
+        folders.write(tmp_path / name, Checkpoint(spec, checkpoint().tensors))
     assert all((tmp_path / "one" / p.name).read_bytes() == p.read_bytes() for p in (tmp_path / "two").iterdir())
 
 
 def test_a_changed_byte_is_noticed(tmp_path):
-    folders.write_folder(tmp_path / "mine", checkpoint())
+    folders.write(tmp_path / "mine", checkpoint())
     weights = tmp_path / "mine" / folders.WEIGHTS
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
     with pytest.raises(CheckpointError, match="expected sha256"):
-        folders.read_folder(tmp_path / "mine")
+        folders.read(tmp_path / "mine")
     weights.write_bytes(data[:-1])
     with pytest.raises(CheckpointError, match=f"expected {len(data)} bytes; Received: {len(data) - 1}"):
-        folders.read_folder(tmp_path / "mine")
+        folders.read(tmp_path / "mine")
+    weights.write_bytes(data + b"x")
+    with pytest.raises(CheckpointError, match=f"expected at most {len(data)} bytes; Received: more"):
+        folders.read(tmp_path / "mine")
     weights.unlink()
     with pytest.raises(CheckpointError, match="Received: none"):
-        folders.read_folder(tmp_path / "mine")
+        folders.read(tmp_path / "mine")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,8 @@ def test_a_changed_byte_is_noticed(tmp_path):
         ("[]", "expected an object"),
         ("[" * 100_000, "expected a published model's JSON"),
         ('{"format": 1, "format": 1}', "a key that is there twice"),
-        (content(metrics={"x": float("nan")}), "NaN, which is no number"),
+        (content(metrics={"x": float("nan")}), "NaN, which is no finite number"),
+        (content().replace("}}}", '}}, "metrics": {"x": 1e999}}'), "1e999, which is no finite number"),
         ("{}", "expected a format"),
         (content(format=2), "format 1 or earlier, and a newer version of keras_inception reads it; Received: 2"),
         (content(format=True), "expected a format, which is a number"),
@@ -96,20 +101,43 @@ def test_json_that_is_refused(tmp_path, text, message):
     with pytest.raises(CheckpointError, match="keras_inception.json: ") as caught:
         folders.parse(text)
     assert message in str(caught.value) and len(str(caught.value)) < 600
-    folders.write_folder(tmp_path / "mine", checkpoint())
+    folders.write(tmp_path / "mine", checkpoint())
     (tmp_path / "mine" / folders.CONFIG).write_text(text)
     with pytest.raises(CheckpointError, match="keras_inception.json: "):
-        folders.read_folder(tmp_path / "mine")
+        folders.read(tmp_path / "mine")
 
 
 def test_json_that_is_no_text_or_too_long(tmp_path, monkeypatch):
-    folders.write_folder(tmp_path / "mine", checkpoint())
+    folders.write(tmp_path / "mine", checkpoint())
     (tmp_path / "mine" / folders.CONFIG).write_bytes(b"\xff\xfe{")
-    with pytest.raises(CheckpointError, match="expected a published model's JSON"):
-        folders.read_folder(tmp_path / "mine")
-    monkeypatch.setattr(folders, "MAX_JSON", 2)
-    with pytest.raises(CheckpointError, match="expected at most 2 bytes; Received: 3"):
-        folders.read_folder(tmp_path / "mine")
+    with pytest.raises(CheckpointError, match="keras_inception.json: expected UTF-8"):
+        folders.read(tmp_path / "mine")
+    monkeypatch.setattr(folders, "MAX_TEXT", 2)
+    with pytest.raises(CheckpointError, match="expected at most 2 bytes; Received: more"):
+        folders.read(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("name", [folders.CONFIG, folders.WEIGHTS])
+def test_links_and_devices_are_not_read(tmp_path, name):
+    folders.write(tmp_path / "mine", checkpoint())
+    path = tmp_path / "mine" / name
+    path.rename(tmp_path / "outside")
+    path.symlink_to(tmp_path / "outside")
+    with pytest.raises(CheckpointError, match="expected a file; Received: a link, a folder or a device"):
+        folders.read(tmp_path / "mine")
+    folders.read(tmp_path / "mine", links=True)  # as the cache of the Hub's client has it
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match="expected a file; Received: a link, a folder or a device"):
+        folders.read(tmp_path / "mine")
+
+
+def test_what_is_loaded_is_what_was_checked(tmp_path):
+    folders.write(tmp_path / "mine", checkpoint())
+    content = folders.read(tmp_path / "mine")
+    folders.write(tmp_path / "mine", Checkpoint({"variant": "slim"}, {"a/kernel": np.zeros((2, 3), "float32")}))
+    loaded = content.checkpoint()
+    assert loaded.spec == {"variant": "paper"} and loaded.tensors["a/kernel"].any()
 
 
 JSON = st.recursive(

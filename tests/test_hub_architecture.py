@@ -20,7 +20,7 @@ def valid():
     x = our_layers.FusedBatchNormalization(name="bn")(x)
     inner = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(name="f")], name="inner")
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax", name="out")(inner(x)), name="whole")
-    return json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    return json.loads(json.dumps(architecture.bare(keras.saving.serialize_keras_object(model))))
 
 
 def parse(config):
@@ -77,6 +77,14 @@ HOSTILE = [
     lambda config: config.update(compile_config={"optimizer": {"module": "x", "class_name": "Y", "config": {}}}),
     lambda config: config["config"].update(extra={"deep": [{"registered_name": "evil>X", "config": {}}]}),
     lambda config: config.update(class_name="Model"),
+    lambda config: config.update(build_config={"input_shape": [None, 8, 8, 3]}),
+    lambda config: layer(config, "conv")["config"].update(kernel_initializer="mine>fun"),
+    lambda config: layer(config, "conv")["config"].update(kernel_initializer="glorot_uniform"),
+    lambda config: layer(config, "conv")["config"].update(kernel_constraint="mine>fun"),
+    lambda config: layer(config, "out")["config"].update(activation="mine>fun"),
+    lambda config: layer(config, "out")["config"].update(dtype="int8_from_float32"),
+    lambda config: layer(config, "in")["config"].update(batch_shape=[None, 150_000_000]),
+    lambda config: layer(config, "out")["config"].update(units=float("inf")),
 ]
 
 

@@ -1,6 +1,7 @@
 """Publishing upon a hub on this machine: one commit or none, and always known which."""
 
 import threading
+import time
 
 import pytest
 from hub_server import Hub
@@ -79,7 +80,7 @@ def test_a_version_that_is_there(hub, folder):
 def test_who_may_not_write(hub, folder, token):
     hub.create(NAME, {"x": b"1"})
     with pytest.raises(
-        ValueError, match="expected a token that may write to me/net: the Hub answered with HTTP status"
+        ValueError, match="expected a token that may write to me/net; Received: the Hub answered with HTTP"
     ):
         send(hub, folder, token=token)
     assert history(hub) == ["pushed", "initial commit"]
@@ -94,6 +95,9 @@ def test_a_branch_of_its_own_and_a_pull_request(hub, folder):
     request = send(hub, folder, create_pr=True, token="hf_you")
     refs = hub.repositories[NAME].refs
     assert refs["requests"] == {"refs/pr/1": request} and refs["branches"]["main"] not in (request, commit)
+    send(hub, folder)
+    with pytest.raises(ValueError, match="expected changes for a pull request; Received: the files of"):
+        send(hub, folder, create_pr=True)
 
 
 def test_of_two_publishers_one_wins_and_the_other_is_told(hub, folder):
@@ -142,20 +146,47 @@ def test_an_answer_that_is_lost_is_looked_up(hub, folder, kind):
 def test_an_answer_that_is_lost_while_another_publishes(hub, folder):
     repository = hub.create(NAME, {"x": b"1"})
     hub.order("lost_answer", "POST", COMMIT)
-    hub.order(
-        "first", "GET", f"/api/models/{NAME}/revision/main", call=lambda h: repository.push({"y": b"2"}, "theirs")
-    )
-    with pytest.raises(PublishError, match="another commit came to main"):
-        send(hub, folder)
+    hub.order("first", "GET", f"/api/models/{NAME}/commits/main", call=lambda h: repository.push({"y": b"2"}, "theirs"))
+    commit = send(hub, folder, version="v1")
     assert hub.fired() == ["lost_answer", "first"]
+    assert history(hub) == ["theirs", "mine", "pushed", "initial commit"]
+    assert repository.refs["tags"] == {"v1": commit} and repository.describe(commit)["title"] == "mine"
 
 
-def test_a_hub_that_is_gone_after_the_commit(hub, folder):
+def test_an_answer_that_is_lost_of_a_commit_that_was_not_made(hub, folder):
+    repository = hub.create(NAME, {"x": b"1"})
+    hub.order("status", "POST", COMMIT)
+    hub.order("first", "GET", f"/api/models/{NAME}/commits/main", call=lambda h: repository.push({"y": b"2"}, "theirs"))
+    with pytest.raises(PublishError, match="another commit came to main since .*; nothing was published"):
+        send(hub, folder)
+    assert hub.fired() == ["status", "first"] and history(hub) == ["theirs", "pushed", "initial commit"]
+
+
+@pytest.mark.parametrize("kind", ["lost_answer", "status"])
+def test_an_upload_that_fails_once_is_sent_again(hub, folder, kind):
+    hub.order(kind, "PUT", f"/lfs/{NAME}/.*", status=400)
+    commit = send(hub, folder)
+    assert hub.fired() == [kind] and history(hub) == ["mine", "initial commit"]
+    assert hub.repositories[NAME].resolve("main") == commit
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_an_upload_that_fails_is_one_error(hub, folder, status):
+    hub.create(NAME, {"x": b"1"})
+    hub.order("status", "PUT", f"/lfs/{NAME}/.*", status=status, times=None)
+    with pytest.raises(PublishError, match="it failed twice .*; nothing was published"):
+        send(hub, folder)
+    assert set(hub.fired()) == {"status"} and history(hub) == ["pushed", "initial commit"]
+
+
+def test_a_hub_that_is_gone_after_the_commit(hub, folder, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses
     hub.create(NAME, {"x": b"1"})
     hub.order("lost_answer", "POST", COMMIT)
-    hub.order("lost_answer", "GET", f"/api/models/{NAME}/revision/main", times=None)
+    hub.order("lost_answer", "GET", f"/api/models/{NAME}/commits/main", times=None)
     with pytest.raises(PublishError, match="could not be asked whether it has the commit.*publish again"):
         send(hub, folder)
+    assert hub.fired()[0] == "lost_answer"
     hub.faults.clear()
     assert send(hub, folder) == hub.repositories[NAME].resolve("main")
     assert history(hub) == ["mine", "pushed", "initial commit"]
@@ -167,8 +198,44 @@ def test_a_tag_whose_answer_is_lost(hub, folder):
     assert hub.fired() == ["lost_answer"] and hub.repositories[NAME].refs["tags"] == {"v1": commit}
     hub.order("status", "POST", f"/api/models/{NAME}/tag/.*", status=500)
     (folder / "model.safetensors").write_text("other")
-    with pytest.raises(PublishError, match="was published, but could not be tagged 'v2': it has no such tag"):
+    with pytest.raises(
+        PublishError, match="was published, but could not be tagged 'v2': the repository has no such tag"
+    ):
         send(hub, folder, version="v2")
+    assert hub.fired() == ["lost_answer", "status"]
+    hub.order("lost_answer", "POST", f"/api/models/{NAME}/tag/.*")
+    hub.order("first", "POST", f"/api/models/{NAME}/tag/.*", call=lambda hub: None)
+    refs = f"/api/models/{NAME}/refs"
+    hub.order("first", "GET", refs, call=lambda hub: hub.order("lost_answer", "GET", refs, times=None))
+    (folder / "model.safetensors").write_text("third")
+    with pytest.raises(PublishError, match="was published, but whether it is tagged 'v3' is not known"):
+        send(hub, folder, version="v3")
+    assert history(hub)[0] == "mine"
+
+
+@pytest.mark.parametrize("status", [403, 404, 429, 500])
+def test_a_commit_that_cannot_be_looked_at_is_said_to_be_there(hub, folder, status):
+    hub.create(NAME, {"x": b"1"})
+    hub.order("status", "GET", f"/api/models/{NAME}/revision/[0-9a-f]+", status=status)
+    with pytest.raises(PublishError, match="commit [0-9a-f]{40} was published, but could not be checked"):
+        send(hub, folder, version="v1")
+    assert history(hub) == ["mine", "pushed", "initial commit"] and not hub.repositories[NAME].refs["tags"]
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for_for_ever(hub, folder, monkeypatch):
+    hub.create(NAME, {"x": b"1"})
+    monkeypatch.setattr(publish._within, "__defaults__", (0.2,))
+    hub.order("slow", "GET", f"/api/models/{NAME}/refs", seconds=3)
+    with pytest.raises(PublishError, match="no answer within 0.2 seconds.*; nothing was published"):
+        send(hub, folder, version="v1")
+
+
+@pytest.mark.parametrize("name", ["", "my tag", "a..b", "/a", "a/", "-a", "x.lock"])
+def test_names_that_no_reference_could_have(hub, folder, name):
+    for options in ({"version": name}, {"revision": name}):
+        with pytest.raises(ValueError, match="to be a name for git, such as v1; Received"):
+            send(hub, folder, **options)
+    assert not hub.log
 
 
 def test_an_upload_that_the_hub_keeps_otherwise_is_noticed(hub, folder, monkeypatch):
@@ -177,14 +244,14 @@ def test_an_upload_that_the_hub_keeps_otherwise_is_noticed(hub, folder, monkeypa
         repository = hub.repositories[NAME]
         repository.commit("main", "spoilt", add={"model.safetensors": repository.store(b"other", large=True)})
 
-    monkeypatch.setattr(publish._Destination, "_create_commit", _committing(spoil, publish._Destination._create_commit))
+    monkeypatch.setattr(publish._Destination, "_send", _committing(spoil, publish._Destination._send))
     with pytest.raises(ChecksumError, match="to hold what was sent; Received: others in model.safetensors"):
         send(hub, folder)
 
 
 def _committing(spoil, create):
-    def create_and_spoil(self, folder, names, options):
-        create(self, folder, names, options)
+    def create_and_spoil(self, options):
+        create(self, options)
         hub = _committing.hub
         spoil(hub)
         return hub.repositories[NAME].resolve("main")
@@ -198,7 +265,7 @@ def known(hub):
 
 
 def test_no_hub_at_all(folder, hub_client, monkeypatch):
-    with pytest.raises(PublishError, match="the Hub did not answer .*; nothing was published"):
+    with pytest.raises(PublishError, match="the Hub did not answer.*; nothing was published"):
         upload(folder, NAME, message="mine", endpoint="http://127.0.0.1:9")
     monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
     with pytest.raises(PublishError, match="HF_HUB_OFFLINE is set; nothing was published"):
@@ -211,6 +278,25 @@ def test_a_card_that_is_there_keeps_what_its_author_wrote(hub, folder):
     repository = hub.repositories[NAME]
     text = repository.content(repository.files(send(hub, folder))["README.md"]).decode()
     assert text == theirs.replace("old", "fresh").replace("bar\n", "bar\nmodel-index: []\n")
+    (folder / "README.md").write_text(CARD)
+    text = repository.content(repository.files(send(hub, folder, given=["license"]))["README.md"]).decode()
+    assert "license: mit" in text and "gpl" not in text and "# My own" in text
+
+
+def test_a_card_that_comes_damaged_or_is_none(hub, folder):
+    repository = hub.create(NAME, {"README.md": b"# Theirs"})
+    path = f"/{NAME}/resolve/.*/README.md"
+    hub.order("corrupt", "GET", path, after=3)
+    text = repository.content(repository.files(send(hub, folder))["README.md"]).decode()
+    assert "# Theirs" in text and hub.fired() == ["corrupt"]
+    hub.order("corrupt", "GET", path, after=3, times=2)
+    (folder / "model.safetensors").write_text("other")
+    repository.push({"README.md": b"# Newer"})
+    with pytest.raises(ChecksumError, match="expected the card of commit .*; Received: another, twice"):
+        send(hub, folder)
+    repository.push({"README.md": b"\xff\xfe"})
+    with pytest.raises(ValueError, match="README.md: expected UTF-8"):
+        send(hub, folder)
 
 
 @pytest.mark.parametrize("has_xet", [True, False])

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from hub_server import Hub
+from huggingface_hub.utils import close_session
 
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import folder as folders
@@ -20,14 +21,12 @@ NAME = "me/net"
 def files(tmp_path, value=1.0, size=30_000, **options) -> dict[str, bytes]:
     """A published folder of `size` numbers, as bytes by name."""
     place = tmp_path / f"folder{value}"
-    folders.write_folder(
-        place, Checkpoint({"variant": "paper"}, {"a/kernel": np.full(size, value, "float32")}), **options
-    )
+    folders.write(place, Checkpoint({"variant": "paper"}, {"a/kernel": np.full(size, value, "float32")}), **options)
     return {path.name: path.read_bytes() for path in place.iterdir()}
 
 
 def value_of(fetched):
-    return folders.read_folder(fetched.folder, checked=True)[1].tensors["a/kernel"][0]
+    return fetched.content.checkpoint().tensors["a/kernel"][0]
 
 
 def fetch(hub, reference=f"hf://{NAME}", token="hf_me"):
@@ -46,6 +45,7 @@ def requests(hub):
         ("hf://me/net", ("me/net", None)),
         ("hf://me/net@v1", ("me/net", "v1")),
         ("hf://me/net@refs/pr/1", ("me/net", "refs/pr/1")),
+        ("hf://me/net@v1.0+x", ("me/net", "v1.0+x")),
         (f"hf://me/net@{'0' * 40}", ("me/net", "0" * 40)),
     ],
 )
@@ -54,7 +54,8 @@ def test_parse(reference, expected):
 
 
 @pytest.mark.parametrize(
-    "reference", ["hf://net", "hf://me/net/model.safetensors", "hf://me/net@", "me/net", "hf://me/ net"]
+    "reference",
+    ["hf://net", "hf://me/net/model.safetensors", "hf://me/net@", "me/net", "hf://me/ net", "hf://me/net@a..b"],
 )
 def test_malformed_references(reference):
     with pytest.raises(ValueError, match="expected hf://owner/name or hf://owner/name@revision; Received"):
@@ -88,8 +89,8 @@ def test_a_commit_that_is_cached_takes_no_request(hub, hub_client, tmp_path, mon
 def test_a_branch_offline_says_its_commit_and_its_age(hub, hub_client, tmp_path, monkeypatch, caplog):
     hub.create(NAME, files(tmp_path))
     commit = fetch(hub).commit
-    ref = tmp_path / "hf_home" / "hub" / "models--me--net" / "refs" / "main"
-    os.utime(ref, (0, time.time() - 3 * 86400))
+    (note,) = (tmp_path / "cache").rglob("main")
+    os.utime(note, (0, time.time() - 3 * 86400))
     monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
     requests(hub)
     with caplog.at_level(logging.WARNING):
@@ -122,10 +123,13 @@ def test_a_wrong_token_is_said(hub, tmp_path, caplog):
 def test_a_server_that_is_down(hub, tmp_path, caplog):
     hub.create(NAME, files(tmp_path))
     commit = fetch(hub).commit
-    assert stores.fetch(f"hf://{NAME}", endpoint="http://127.0.0.1:9").commit == commit
+    hub.server.shutdown()
+    hub.server.server_close()
+    close_session()  # the connections that it has kept
+    assert fetch(hub).commit == commit
     assert "the Hub did not answer" in caplog.text and commit in caplog.text
     with pytest.raises(DownloadError, match="the Hub did not answer"):
-        stores.fetch("hf://me/other", endpoint="http://127.0.0.1:9")
+        fetch(hub, "hf://me/other")
 
 
 def test_private_and_gated_repositories(hub, tmp_path):
@@ -164,7 +168,7 @@ def test_what_does_not_exist(hub, tmp_path):
     ):
         fetch(hub)
     hub.repositories[NAME].push({"keras_inception.json": files(tmp_path)["keras_inception.json"]})
-    with pytest.raises(ChecksumError, match="an offer of 1"):
+    with pytest.raises(ChecksumError, match="that keras_inception.json describes.*Received: commit .* with 1 bytes"):
         fetch(hub)
 
 
@@ -201,13 +205,41 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_anew(hub, hub_client, t
 def test_json_of_other_weights(hub, tmp_path):
     mixed = {**files(tmp_path, 2.0), "model.safetensors": files(tmp_path, 1.0)["model.safetensors"]}
     hub.create(NAME, mixed)
-    with pytest.raises(ChecksumError, match="model.safetensors"):
+    with pytest.raises(ChecksumError, match="expected model.safetensors to be the file that keras_inception.json"):
         fetch(hub)
+    assert not any(path.endswith("model.safetensors") for _, path in requests(hub))  # the names alone tell
+
+
+def test_a_newer_commit_that_cannot_be_had_leaves_the_older_one(hub, hub_client, tmp_path, monkeypatch):
+    hub.create(NAME, files(tmp_path))
+    commit = fetch(hub).commit
+    hub.repositories[NAME].push(files(tmp_path, 2.0))
+    hub.order("status", "GET", f"/{NAME}/resolve/.*/model.safetensors", status=503)
+    with pytest.raises(DownloadError, match="model.safetensors could not be downloaded"):
+        fetch(hub)
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    assert fetch(hub).commit == commit and hub.fired() == ["status"]
+
+
+def test_what_one_hub_said_is_not_taken_for_anothers(hub, tmp_path):
+    hub.create(NAME, files(tmp_path))
+    fetch(hub)
+    with pytest.raises(DownloadError, match="not in the cache"):
+        stores.fetch(f"hf://{NAME}", endpoint="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("answer", [b"<html>Please log in</html>", b"{}", b"[]"])
+def test_a_server_that_is_no_hub(hub, tmp_path, monkeypatch, caplog, answer):
+    hub.create(NAME, files(tmp_path))
+    commit = fetch(hub).commit
+    monkeypatch.setattr(hub.server.RequestHandlerClass, "answer", lambda self, method, path: self.send(answer))
+    assert fetch(hub).commit == commit
+    assert "answered, but not as a hub" in caplog.text
 
 
 def test_json_that_is_too_large_is_not_downloaded(hub, tmp_path, monkeypatch):
     hub.create(NAME, files(tmp_path))
-    monkeypatch.setattr(folders, "MAX_JSON", 10)
+    monkeypatch.setattr(folders, "MAX_TEXT", 10)
     with pytest.raises(CheckpointError, match="keras_inception.json of at most 10 bytes"):
         fetch(hub)
     assert not any("/resolve/" in path for _, path in requests(hub))
@@ -236,15 +268,26 @@ def test_a_download_that_is_cut_again_and_again_is_one_error(hub, tmp_path, monk
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses
     with pytest.raises(DownloadError, match="model.safetensors could not be downloaded"):
         fetch(hub)
+    assert len(hub.fired()) > 1
     hub.faults.clear()
     assert value_of(fetch(hub)) == 1.0
+
+
+def test_all_of_a_folder_also_after_a_part_of_it(hub, tmp_path):
+    hub.create(NAME, {**files(tmp_path), "README.md": b"# net"})
+    commit = fetch(hub).commit
+    whole = stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, whole=True)
+    assert (whole.folder / "README.md").read_bytes() == b"# net"
+    hub.log.clear()
+    stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, whole=True)
+    assert not hub.log
 
 
 def test_large_files_through_xet(hub_client, tmp_path, monkeypatch):
     from huggingface_hub import CommitOperationAdd, HfApi
 
     monkeypatch.setattr(hub_client, "HF_HUB_DISABLE_XET", False)
-    with Hub(tmp_path / "hub", xet=True) as hub:
+    with Hub(tmp_path / "xet_hub", xet=True) as hub:
         hub.create(NAME)
         place = tmp_path / "folder1.0"
         content = files(tmp_path)

@@ -57,7 +57,7 @@ def publish(
         **_session(pathlib.Path(work_dir) / "run.json"),
     }
     folder = pathlib.Path(work_dir) / FOLDER
-    published = folders.write_folder(folder, checkpoint, metrics=measured, half=recipe.half, provenance=provenance)
+    published = folders.write(folder, checkpoint, metrics=measured, half=recipe.half, provenance=provenance)
     (folder / folders.CARD).write_text(card(recipe, published, name=name, epochs=epochs), "utf-8")
     return folder
 
@@ -94,17 +94,11 @@ def card(recipe: Recipe, published: folders.Published, *, name: str, epochs: flo
     weights = "averaged weights" if recipe.average else "the last weights"
     facts = cards.front_matter(f"googlenet-{name}", published, license="apache-2.0")
     if own:
-        facts.pop("datasets")
+        del facts["datasets"]
     text = f"""# GoogLeNet, {name}
 
 The network of "Going deeper with convolutions", variant `{recipe.variant}`, stem `{recipe.stem}`, without auxiliary
 classifiers; {weights} of the training.
-
-```python
-import keras_inception
-model = keras_inception.from_hub("path/of/this/folder")  # RGB pixels 0..255
-keras_inception.decode_predictions(model.predict(images), labels=model)
-```
 
 ## How it was made
 
@@ -118,4 +112,4 @@ The recipe in full, the versions of the frameworks and the curves are in the run
 * {"auxiliary classifiers at " + str(recipe.aux_weight) if recipe.aux_heads else "no auxiliary classifiers"}
 * {recipe.precision}, seed {recipe.seed}
 """
-    return cards.compose(facts, text, published)
+    return cards.compose(facts, text, "path/of/this/folder", published)

@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from keras_inception import published, publishing
+from keras_inception import model_folder, publishing
 from keras_inception.cli.loading import load
 from keras_inception.hub import folder, serialization
 
@@ -28,11 +28,11 @@ def publish_model(args) -> int:
         known = folder.read_published(path)
         model = publishing.from_hub(path)
         options["metrics"] = {**known.metrics, **options["metrics"]}
-        options["provenance"] = {key: value for key, value in known.provenance.items() if key != "versions"}
+        options["provenance"] = known.provenance
         if serialization.is_half(path / folder.WEIGHTS):
             options["dtype"] = "float16"
-        if (path / folder.CARD).is_file():
-            options["card"] = (path / folder.CARD).read_text("utf-8")
+        if (path / folder.CARD).exists():
+            options["card"] = folder.read_text(path, folder.CARD)
     elif path.suffix == ".keras" and path.is_file():
         model = keras.saving.load_model(path, compile=False)
     else:
@@ -52,7 +52,7 @@ def verify_hub(args) -> int:
         else:
             places = models_in(path)
         for place in places:
-            problems = published.verify(place)
+            problems = model_folder.verify(place)
             wrong = wrong or bool(problems)
             print(f"{place}: {'; '.join(problems) or 'as published'}")
     return int(wrong)

@@ -16,7 +16,7 @@ def load(weights: str, allow_unverified: bool):
         ValueError, OSError: there are none; where a download has failed, the message names weights that need none.
     """
     try:
-        if _is_built_upon(weights):
+        if _is_published(weights):
             return from_hub(weights)
         return GoogLeNet(weights=weights, allow_unverified=allow_unverified)
     except DownloadError as error:
@@ -25,11 +25,6 @@ def load(weights: str, allow_unverified: bool):
         raise DownloadError(f"{str(error).splitlines()[0]}{hint}") from error
 
 
-def _is_built_upon(weights: str) -> bool:
-    """Whether it is a published model that is more than a GoogLeNet."""
-    if weights.startswith("hf://"):
-        from keras_inception.hub import stores
-
-        return stores.fetch(weights).published.kind == "functional"
-    place = pathlib.Path(weights).expanduser()
-    return (place / folder.CONFIG).is_file() and folder.read_published(place).kind == "functional"
+def _is_published(weights: str) -> bool:
+    """Whether it is a published model, which says itself how it is built."""
+    return weights.startswith("hf://") or (pathlib.Path(weights).expanduser() / folder.CONFIG).is_file()

@@ -13,7 +13,7 @@ from keras_inception_cli import complain
 
 
 def list_weights(args) -> int:
-    known = _known() if args.hub is None else _published(args.hub)
+    known = _known() if args.hub is None else _in_hub(args.hub)
     rows = [("TAG", "VARIANT", "CLASSES", "SIZE", "TOP-1", "TOP-5", "HERE")]
     for tag, entry in known.items():
         size = entry["file"]["bytes"]
@@ -76,7 +76,7 @@ def _known() -> dict[str, dict]:
     return known
 
 
-def _published(path) -> dict[str, dict]:
+def _in_hub(path) -> dict[str, dict]:
     """The same of the models that are published in a folder; one that cannot be read does not hide the others."""
     known = {}
     for place in models_in(path):
@@ -99,12 +99,16 @@ def _known_of(name: str) -> dict[str, dict]:
 
 
 def _facts(tag, place, here) -> dict:
-    published = folder.read_published(place)
+    published = folder.read_published(place, links=here == "cached")
+    try:
+        spec = checkpoints.checked_spec(published.spec).to_dict()
+    except ValueError as error:
+        raise CheckpointError(f"{place / folder.CONFIG}: {error}") from error
     file = {"name": folder.WEIGHTS, **dataclasses.asdict(published.files[folder.WEIGHTS])}
     accuracy = dict(published.metrics)
     if isinstance(fraction := accuracy.get("accuracy"), float):
         accuracy.setdefault("top1", 100 * fraction)  # Keras' metric is a fraction, published tables hold percent
-    facts = {"tag": tag, "kind": published.kind, **published.spec, "file": file, "accuracy": accuracy}
+    facts = {"tag": tag, "kind": published.kind, **spec, "file": file, "accuracy": accuracy}
     return {**facts, "provenance": published.provenance, "here": here, "path": str(place)}
 
 

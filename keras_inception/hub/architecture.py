@@ -23,7 +23,7 @@ OURS = {
     "LocalResponseNormalization": "keras_inception.layers.local_response_normalization",
     "Pixels": "keras_inception.layers.pixels",
 }
-_MODELS = {("keras.src.models.functional", "Functional"), ("keras", "Sequential"), ("keras", "Functional")}
+_MODELS = {("keras.src.models.functional", "Functional"), ("keras", "Sequential")}
 _PARTS = {
     "keras.initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform LecunNormal LecunUniform Ones Orthogonal RandomNormal
@@ -33,7 +33,19 @@ _PARTS = {
     "keras.constraints": ["MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"],
 }
 _POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+_ACTIVATIONS = frozenset(
+    """
+    celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
+    log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus squareplus swish
+    tanh tanh_shrink threshold
+    """.split()
+)
 _TENSOR = "__keras_tensor__"  # a reference from one layer to another
+# No size of a layer is larger. Sizes multiply, but what a layer then would make is compared with the arrays before.
+MAX_SIZE = 1 << 16
+_NO_SIZES = ("seed", "shared_object_id")
+# Where Keras looks a text up among all functions that anybody has registered, and calls what it finds.
+_LOOKED_UP = ("initializer", "regularizer", "constraint", "activation", "dtype")
 
 
 def parse(text: str, name: str) -> dict:
@@ -55,6 +67,23 @@ def parse(text: str, name: str) -> dict:
     return config
 
 
+def bare(config):
+    """A model's Keras JSON without what is not its architecture: how it was compiled, and how its layers were built."""
+    if isinstance(config, list):
+        return [bare(item) for item in config]
+    if isinstance(config, dict):
+        return {key: bare(item) for key, item in config.items() if key not in ("compile_config", "build_config")}
+    return config
+
+
+def objects(config, name: str):
+    """The layers of a class in a model's Keras JSON, wherever they stand."""
+    for item in config if isinstance(config, list) else config.values() if isinstance(config, dict) else ():
+        yield from objects(item, name)
+    if isinstance(config, dict) and config.get("class_name") == name:
+        yield config
+
+
 def check(config) -> None:
     """Raises ValueError unless a model's Keras JSON is made of layers on the list alone."""
     names = {name for _, name in _MODELS} | {"GoogLeNetWithHeads"}
@@ -63,16 +92,25 @@ def check(config) -> None:
     _check(config)
 
 
-def _check(value) -> None:
+def _check(value, key="") -> None:
     """Checks everything that Keras would make an object of: what has a class, wherever it stands."""
     if isinstance(value, list):
         for item in value:
-            _check(item)
+            _check(item, key)
     elif isinstance(value, dict):
         if "class_name" in value or "registered_name" in value or "module" in value:
             _check_class(value)
-        for item in value.values():
-            _check(item)
+        for name, item in value.items():
+            if name in ("compile_config", "build_config"):
+                raise ValueError(f"expected an architecture alone; Received: {name}")
+            _check(item, name)
+    elif isinstance(value, str) and key.endswith(_LOOKED_UP):
+        known = _POLICIES if key == "dtype" else _ACTIVATIONS if key == "activation" else ()
+        if value not in known:
+            raise ValueError(f"expected {key} to be {', '.join(known) or 'an object'}; Received: {value!r:.100}")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and key not in _NO_SIZES:
+        if not abs(value) <= MAX_SIZE:
+            raise ValueError(f"expected sizes up to {MAX_SIZE}; Received: {key}={value!r:.100}")
 
 
 def _check_class(value) -> None:

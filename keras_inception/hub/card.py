@@ -8,9 +8,11 @@ from keras_inception.hub.folder import Published
 BEGIN = "<!-- keras_inception: measured -->"
 END = "<!-- keras_inception: end -->"
 # What of the front matter is a fact about the weights; everything else is its author's, once it is there.
-_OURS = ("library_name", "pipeline_tag", "model-index")
-_FRONT = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_PROTOCOL = ("dataset", "split", "protocol")  # texts among the metrics
+_OURS = ("library_name", "pipeline_tag", "datasets", "model-index")
+_FRONT = re.compile(r"\A---[ \t]*\r?\n(.*?\r?\n|)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_KEY = re.compile(r"(?:([\w-]+)|\"([^\"]+)\"|'([^']+)')[ \t]*:(?:\s|\Z)")
+_REFERENCE = re.compile(r'from_hub\("([^"\n]*)"\)')
+_METRICS = {"top1": "accuracy", "top5": "top-5-accuracy"}
 
 
 def render(name: str, published: Published, *, license=None, base_model=None, tags=None) -> str:
@@ -23,44 +25,33 @@ def render(name: str, published: Published, *, license=None, base_model=None, ta
         base_model: repositories of the Hub that it was made from, one or a list.
         tags: further tags.
     """
-    reference = f"hf://{name}" if "/" in name else f"path/to/{name}"
     facts = front_matter(name, published, license=license, base_model=base_model, tags=tags)
-    text = "\n".join(
-        (
-            f"# {name.rpartition('/')[2]}\n",
-            _what_it_is(published),
-            "```python",
-            "import keras_inception",
-            f'model = keras_inception.from_hub("{reference}")  # RGB pixels 0..255',
-            "keras_inception.decode_predictions(model.predict(images), labels=model)",
-            "```\n",
-        )
-    )
-    return compose(facts, text, published)
+    return compose(facts, f"# {name.rpartition('/')[2]}\n\n{_what_it_is(published)}", name, published)
 
 
-def compose(facts: dict, text: str, published: Published) -> str:
+def compose(facts: dict, text: str, name: str, published: Published) -> str:
     """A card of front matter, a text, and the measured part."""
-    return f"---\n{_yaml(facts)}---\n\n{text.rstrip()}\n\n{measured(published)}\n"
+    return f"---\n{_yaml(facts)}---\n\n{text.rstrip()}\n\n{measured(name, published)}\n"
 
 
 def front_matter(name: str, published: Published, *, license=None, base_model=None, tags=None) -> dict:
     """What the Hub indexes, as data."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    texts = {key: published.metrics[key] for key in _PROTOCOL if key in published.metrics}
-    dataset = str(texts.get("dataset") or published.provenance.get("dataset") or "unnamed")
+    said = published.metrics
+    dataset = str(said.get("dataset") or "")
+    protocol = said.get("protocol")
     results = [
         EvalResult(
             task_type="image-classification",
-            dataset_type=dataset,
-            dataset_name=dataset,
-            dataset_split=texts.get("split"),
+            dataset_type=dataset or "unnamed",
+            dataset_name=dataset or "unnamed",
+            dataset_split=said.get("split"),
             metric_type=_METRICS.get(key, key),
             metric_value=value,
-            metric_name=None if "protocol" not in texts else f"{key}, {texts['protocol']}",
+            metric_name=None if protocol is None else f"{key}, {protocol}",
         )
-        for key, value in published.metrics.items()
+        for key, value in said.items()
         if isinstance(value, (int, float))
     ]
     data = ModelCardData(
@@ -68,7 +59,7 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
         pipeline_tag="image-classification",
         license=license,
         base_model=base_model,
-        datasets=None if dataset == "unnamed" else [dataset],
+        datasets=[dataset] if dataset else None,
         tags=["keras", "googlenet", "inception", *(tags or ())],
         model_name=name.rpartition("/")[2] if results else None,
         eval_results=results or None,
@@ -76,31 +67,34 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
     return data.to_dict()
 
 
-_METRICS = {"top1": "accuracy", "top5": "top-5-accuracy"}
-
-
-def measured(published: Published) -> str:
-    """The measured part: preprocessing, results and provenance, between the markers."""
-    spec, lines = published.spec, [BEGIN]
-    lines += [
+def measured(name: str, published: Published) -> str:
+    """The measured part, between the markers: use, preprocessing, results and provenance."""
+    reference = name if name.startswith("path/") else f"hf://{name}" if "/" in name else f"path/to/{name}"
+    spec, said = published.spec, published.metrics
+    steps = ", ".join(f"{key} {_text(value)}" for key, value in (spec.get("preprocessing") or {}).items())
+    made = {"weights": spec.get("source"), **published.provenance}
+    lines = [
+        BEGIN,
+        "```python",
+        "import keras_inception",
+        f'model = keras_inception.from_hub("{reference}")  # RGB pixels 0..255',
+        "keras_inception.decode_predictions(model.predict(images), labels=model)",
+        "```",
+        "",
         "| measured | |",
         "|---|---|",
-        *(f"| {_text(key)} | {_text(value)} |" for key, value in published.metrics.items()),
-    ]
-    if not published.metrics:
-        lines += ["| | not measured |"]
-    steps = ", ".join(f"{key} {value}" for key, value in (spec.get("preprocessing") or {}).items())
-    lines += [
+        *(f"| {_text(key)} | {_text(value)} |" for key, value in said.items()),
+        *([] if said else ["| | not measured |"]),
         "",
         f"**Preprocessing**: {steps or 'not said'}; then, in the model's first layer, (pixel - mean) x scale of each "
         f"channel R, G, B, with mean {_numbers(spec['mean'])} and scale {_numbers(spec['scale'])}.",
         "",
         "**Provenance**",
         "",
+        *(f"* {_text(key)}: {_text(value)}" for key, value in made.items() if value not in (None, "", {}, [])),
+        END,
     ]
-    made = {"weights": spec.get("source"), **published.provenance}
-    lines += [f"* {key}: {_text(value)}" for key, value in made.items() if value not in (None, "", {}, [])]
-    return "\n".join((*lines, END))
+    return "\n".join(lines)
 
 
 def _numbers(values) -> str:
@@ -112,76 +106,122 @@ def _text(value) -> str:
     if isinstance(value, dict):
         value = ", ".join(f"{key} {inner}" for key, inner in value.items())
     text = value if isinstance(value, str) else json.dumps(value)
-    return " ".join(text.split()).replace("|", "\\|").replace("<!--", "&lt;!--")
+    return " ".join(text.split()).replace("|", "\\|").replace("<!--", "&lt;!--").replace("```", "'''")
 
 
 def _what_it_is(published: Published) -> str:
     spec = published.spec
+    network = f'the network of "Going deeper with convolutions", variant `{spec["variant"]}`, stem `{spec["stem"]}`'
+    if published.kind != "GoogLeNet":
+        return f"A network that is built upon GoogLeNet: {network}."
     heads = "with" if spec["aux_heads"] else "without"
-    upon = "" if published.kind == "GoogLeNet" else "A network that is built upon GoogLeNet. "
-    return (
-        f'{upon}The network of "Going deeper with convolutions", variant `{spec["variant"]}`, stem `{spec["stem"]}`, '
-        f"{spec['classes']} classes, {heads} auxiliary classifiers.\n"
-    )
+    return f"{network[0].upper()}{network[1:]}, {spec['classes']} classes, {heads} auxiliary classifiers."
 
 
-def update(text: str, fresh: str) -> str:
+def update(text: str, fresh: str, given=()) -> str:
     """An existing card with the measured part of a fresh one; nothing else of it is changed.
 
     What stands between the markers is replaced; a card without markers gets them at its end. In the front matter the
-    model-index and what says that this is a Keras image classifier are replaced, and what is missing is added.
+    model-index, the data set and what says that this is a Keras image classifier are replaced, and what is missing is
+    added; the lines of all other keys stay as they are.
+
+    Args:
+        text: the card.
+        fresh: the card that a model without one would get.
+        given: further keys of the front matter that are replaced.
 
     Raises:
         ValueError: its front matter cannot be read, or it has one marker without the other.
     """
-    facts, body = _parts(text)
-    new, fresh_body = _parts(fresh)
-    for key, value in new.items():
-        if key in _OURS or key not in facts:
-            facts[key] = value
-    if "model-index" not in new:
-        facts.pop("model-index", None)  # of the weights before
+    newline = "\r\n" if "\r\n" in text else "\n"
+    front, body = _split(text)
+    new, part = _facts(fresh), _measured_part(fresh)
     counts = body.count(BEGIN), body.count(END)
     if counts not in ((0, 0), (1, 1)) or body.find(BEGIN) > body.find(END):
         raise ValueError(f"expected a card with the markers {BEGIN} and {END}, once each; Received: {counts}")
-    part = fresh_body[fresh_body.index(BEGIN) : fresh_body.index(END) + len(END)]
+    part = part.replace("\n", newline)
     if counts == (1, 1):
         body = body[: body.index(BEGIN)] + part + body[body.index(END) + len(END) :]
     else:
-        body = f"{body.rstrip()}\n\n{part}\n"
-    return f"---\n{_yaml(facts)}---\n{body}"
+        body = f"{body.rstrip()}{newline * 2 if body.strip() else ''}{part}{newline}"
+    old, replaced = _facts(text), {*_OURS, *given}
+    lines = ""
+    for key, block in _blocks(front):
+        if key in replaced and old[key] != new.get(key):
+            block = _yaml({key: new[key]}).replace("\n", newline) if key in new else ""
+        lines += block
+    if lines and not lines.endswith("\n"):
+        lines += newline
+    if missing := {key: value for key, value in new.items() if key not in old}:
+        lines += _yaml(missing).replace("\n", newline)
+    return f"---{newline}{lines}---{newline}{body}"
 
 
-def metric_values(text: str) -> set[float]:
-    """The numbers in a card's model-index.
+def _split(card: str) -> tuple[str, str]:
+    """The front matter of a card, as text, and everything behind it."""
+    match = _FRONT.match(card)
+    return (match[1], card[match.end() :]) if match else ("", card)
+
+
+def _blocks(front: str):
+    """The keys of a front matter, each with its lines; comments belong to what stands before them."""
+    key, lines = None, []
+    for line in front.splitlines(keepends=True):
+        match = _KEY.match(line)
+        if match:
+            yield key, "".join(lines)
+            key, lines = next(group for group in match.groups() if group is not None), []
+        lines.append(line)
+    yield key, "".join(lines)
+
+
+def _facts(card: str) -> dict:
+    """The front matter of a card, as data.
 
     Raises:
-        ValueError: its front matter cannot be read.
+        ValueError: it cannot be read.
     """
-    found, waiting = set(), [_parts(text)[0].get("model-index")]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            if isinstance(part.get("value"), (int, float)):
-                found.add(part["value"])
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
-    return found
-
-
-def _parts(card: str) -> tuple[dict, str]:
-    """The front matter of a card, as data, and its text."""
     import yaml
 
-    match = _FRONT.match(card)
     try:
-        facts = yaml.safe_load(match[1]) if match else {}
+        facts = yaml.safe_load(_split(card)[0])
     except yaml.YAMLError as error:
         raise ValueError(f"expected a card whose front matter is YAML; Received: {error}") from error
     if not isinstance(facts, dict | None):
         raise ValueError(f"expected a card whose front matter is a mapping; Received: {facts!r:.200}")
-    return facts or {}, card[match.end() :] if match else card
+    return facts or {}
+
+
+def _measured_part(card: str) -> str:
+    body = _split(card)[1]
+    return body[body.index(BEGIN) : body.index(END) + len(END)]
+
+
+def problems(text: str, published: Published) -> list[str]:
+    """What a card says otherwise than the JSON beside it: one sentence each.
+
+    Raises:
+        ValueError: its front matter cannot be read.
+    """
+    found, shown = [], {}
+    for entry in _facts(text).get("model-index") or ():
+        for result in entry.get("results", ()) if isinstance(entry, dict) else ():
+            for metric in result.get("metrics", ()) if isinstance(result, dict) else ():
+                if isinstance(metric, dict):
+                    shown.setdefault(str(metric.get("type")), []).append(metric.get("value"))
+    for key, value in published.metrics.items():
+        if isinstance(value, (int, float)) and value not in shown.get(_METRICS.get(key, key), ()):
+            found.append(f"expected {key} of {value} in its model-index; Received: {shown.get(_METRICS.get(key, key))}")
+    body = _split(text)[1].replace("\r\n", "\n")
+    if BEGIN in body and END in body:
+        part = body[body.index(BEGIN) : body.index(END) + len(END)]
+        reference = _REFERENCE.search(part)
+        name = "" if reference is None else reference[1].removeprefix("hf://").removeprefix("path/to/")
+        if part != measured(name, published):
+            found.append("expected the measured part that the JSON gives; Received: another")
+    elif published.metrics:
+        found.append(f"expected the measured part between {BEGIN} and {END}; Received: none")
+    return found
 
 
 def _yaml(facts) -> str:

@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import re
+import stat
 
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import serialization
@@ -15,8 +16,9 @@ FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "keras_inception.json", "README.md"
 # Keras' own files. The first is also how we keep the architecture of a model that is more than a GoogLeNet.
 ARCHITECTURE, KERAS_FILES = "config.json", ("config.json", "metadata.json", "model.weights.h5")
-# The largest JSON that is read: a network of some ten thousand layers, or the names of a million classes.
-MAX_JSON = 16 << 20
+# The largest JSON or card that is read: a network of some ten thousand layers, or the names of a million classes.
+MAX_TEXT = 16 << 20
+KINDS = ("GoogLeNet", "functional")
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
@@ -54,8 +56,38 @@ class Published:
         """The JSON, whose numbers are finite."""
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2, allow_nan=False) + "\n"
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The files that a load reads, beside the JSON."""
+        return (WEIGHTS, ARCHITECTURE) if self.kind == "functional" else (WEIGHTS,)
 
-KINDS = ("GoogLeNet", "functional")
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What a load has read of a published folder: the bytes that were checked, so that none can change meanwhile.
+
+    Args:
+        place: the folder, for messages.
+        published: the JSON.
+        files: the files that a load needs, by name.
+    """
+
+    place: str
+    published: Published
+    files: dict[str, bytes]
+
+    def name(self, file: str) -> str:
+        """A file's name with its place."""
+        return os.path.join(self.place, file)
+
+    def checkpoint(self) -> Checkpoint:
+        """Spec and arrays.
+
+        Raises:
+            CheckpointError: the arrays are damaged.
+        """
+        functional = self.published.kind == "functional"
+        return serialization.parse(self.files[WEIGHTS], self.published.spec, self.name(WEIGHTS), integers=functional)
 
 
 def parse(text: str, name: str = CONFIG) -> Published:
@@ -65,7 +97,7 @@ def parse(text: str, name: str = CONFIG) -> Published:
         CheckpointError: it is damaged, of a later format, or holds something that its format has not.
     """
     try:
-        data = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        data = json.loads(text, object_pairs_hook=_once, parse_constant=_number, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name}: expected a published model's JSON; Received: {error}") from error
 
@@ -95,6 +127,9 @@ def parse(text: str, name: str = CONFIG) -> Published:
     expect(WEIGHTS in files, f"the file {WEIGHTS}", sorted(files))
     if data.get("kind") == "functional":
         expect(ARCHITECTURE in files, f"the file {ARCHITECTURE}, the architecture", sorted(files))
+        expect(
+            files[ARCHITECTURE].bytes <= MAX_TEXT, f"{ARCHITECTURE} of at most {MAX_TEXT} bytes", files[ARCHITECTURE]
+        )
     return Published(**{**data, "files": files})
 
 
@@ -105,45 +140,85 @@ def _once(pairs):
     return found
 
 
-def _no_constant(text):
-    raise ValueError(f"{text}, which is no number")
+def _number(text):
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text}, which is no finite number")
+    return value
 
 
-def read_published(folder) -> Published:
+def read_file(folder, name: str, *, limit: int, links=False) -> bytes:
+    """A file of a published folder, all of it.
+
+    Args:
+        folder: the folder.
+        name: of the file.
+        limit: bytes that it may have.
+        links: whether the file may be a link, which it is in the cache of the Hub's client. Elsewhere it could lead
+            out of the folder.
+
+    Raises:
+        CheckpointError: it is missing, larger, or no regular file.
+    """
+    path = pathlib.Path(folder) / name
+    try:
+        if not stat.S_ISREG((path.stat() if links else path.lstat()).st_mode):
+            raise CheckpointError(f"{path}: expected a file; Received: a link, a folder or a device")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: expected the file {name}; Received: none") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a file that can be read; Received: {error}") from error
+    if len(data) > limit:
+        raise CheckpointError(f"{path}: expected at most {limit} bytes; Received: more")
+    return data
+
+
+def read_text(folder, name: str, *, links=False) -> str:
+    """A text of a published folder, its line ends as they are.
+
+    Raises:
+        CheckpointError: as from `read_file`, or it is no text.
+    """
+    try:
+        return read_file(folder, name, limit=MAX_TEXT, links=links).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{os.path.join(folder, name)}: expected UTF-8; Received: {error}") from error
+
+
+def read_published(folder, *, links=False) -> Published:
     """The JSON of a published folder.
 
     Raises:
         CheckpointError: it is missing, damaged, or of a later format.
     """
-    path = pathlib.Path(folder) / CONFIG
-    return parse(read_text(path), str(path))
+    return parse(read_text(folder, CONFIG, links=links), os.path.join(folder, CONFIG))
 
 
-def read_text(path) -> str:
-    """A JSON file's text, unless it is larger than any that we write."""
-    path = pathlib.Path(path)
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise CheckpointError(f"{path}: expected at most {MAX_JSON} bytes; Received: {path.stat().st_size}")
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: expected a published model's JSON; Received: {error}") from error
-
-
-def check_file(folder, name: str, record: FileRecord) -> pathlib.Path:
-    """The path of a file that is the one that the folder's JSON describes.
+def checked(folder, name: str, record: FileRecord, *, links=False) -> bytes:
+    """A file that is the one that the folder's JSON describes.
 
     Raises:
-        CheckpointError: it is missing, elsewhere, or another one.
+        CheckpointError: as from `read_file`, or it is another one.
     """
-    path = pathlib.Path(folder) / name
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: expected the file {name}; Received: none")
-    if path.stat().st_size != record.bytes:
-        raise CheckpointError(f"{path}: expected {record.bytes} bytes; Received: {path.stat().st_size}")
-    if (digest := sha256(path)) != record.sha256:
+    data, path = read_file(folder, name, limit=record.bytes, links=links), os.path.join(folder, name)
+    if len(data) != record.bytes:
+        raise CheckpointError(f"{path}: expected {record.bytes} bytes; Received: {len(data)}")
+    if (digest := hashlib.sha256(data).hexdigest()) != record.sha256:
         raise CheckpointError(f"{path}: expected sha256 {record.sha256}; Received: {digest}")
-    return path
+    return data
+
+
+def read(folder, *, links=False) -> Content:
+    """Reads what a load needs of a published folder, each file checked against the sha256 in the JSON.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or not the one that the JSON describes.
+    """
+    published = read_published(folder, links=links)
+    files = {name: checked(folder, name, published.files[name], links=links) for name in published.needed}
+    return Content(str(folder), published, files)
 
 
 def sha256(path) -> str:
@@ -154,37 +229,33 @@ def sha256(path) -> str:
 
 def git_blob_id(path) -> str:
     """The name that git gives a file's content, in hexadecimal."""
-    data = pathlib.Path(path).read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    digest = hashlib.sha1(b"blob %d\0" % os.path.getsize(path))
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
-def read_folder(folder, *, checked=False) -> tuple[Published, Checkpoint]:
-    """Reads a published folder, its arrays checked against the sha256 beside them.
-
-    Args:
-        folder: the folder.
-        checked: its files have just been checked.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or not the one that the JSON describes.
-    """
-    published = read_published(folder)
-    path = pathlib.Path(folder) / WEIGHTS if checked else check_file(folder, WEIGHTS, published.files[WEIGHTS])
-    tensors = serialization.read(path, integers=published.kind == "functional").tensors
-    return published, Checkpoint(published.spec, tensors)
-
-
-def write_folder(
-    folder, checkpoint: Checkpoint, *, metrics=None, half=False, kind="GoogLeNet", options=None, provenance=None
+def write(
+    folder,
+    checkpoint: Checkpoint,
+    *,
+    metrics=None,
+    half=False,
+    kind="GoogLeNet",
+    options=None,
+    provenance=None,
+    beside=(),
 ) -> Published:
     """Writes the published form of a model, but for the card: the arrays, and the JSON that describes all files.
 
     Args:
-        folder: a folder, which may hold Keras' own files of the model; they are described too.
+        folder: the folder.
         checkpoint: spec and arrays.
         metrics: what was measured.
         half: store kernels in float16.
         kind, options, provenance: see `Published`.
+        beside: names of files that are in the folder already, and belong to it.
 
     Returns:
         What the JSON says.
@@ -192,13 +263,12 @@ def write_folder(
     Raises:
         ValueError: a metric is neither a finite number nor a text.
     """
-    folder = pathlib.Path(folder)
+    folder, metrics = pathlib.Path(folder), check_metrics(metrics or {})
     serialization.write(folder / WEIGHTS, checkpoint, half=half)
-    names = [WEIGHTS, *(name for name in KERAS_FILES if (folder / name).is_file())]
-    files = {name: FileRecord(sha256(folder / name), (folder / name).stat().st_size) for name in names}
-    published = Published(
-        checkpoint.spec, files, check_metrics(metrics or {}), kind, dict(options or {}), dict(provenance or {})
-    )
+    files = {
+        name: FileRecord(sha256(folder / name), (folder / name).stat().st_size) for name in sorted({WEIGHTS, *beside})
+    }
+    published = Published(checkpoint.spec, files, metrics, kind, dict(options or {}), dict(provenance or {}))
     text = published.to_json()
     parse(text)  # nothing is written that would not be read
     partial = folder / f".{CONFIG}.part"

@@ -1,18 +1,21 @@
 """Publishing a folder on the Hugging Face Hub: one commit upon the parent that was looked at, or nothing."""
 
+import concurrent.futures
+import contextlib
 import logging
 import pathlib
+import threading
 
 from keras_inception.hub import card as cards
 from keras_inception.hub import folder as folders
 from keras_inception.hub.download import TIMEOUT, ChecksumError
-from keras_inception.hub.stores import library
+from keras_inception.hub.stores import blobs_of, check_revision, library
 
 logger = logging.getLogger(__name__)
 
 
 class PublishError(OSError):
-    """Nothing was published, or the Hub does not say whether it was; the message tells which."""
+    """Publishing did not go through; the message says whether there is a commit all the same, or that nobody knows."""
 
 
 def upload(
@@ -26,11 +29,12 @@ def upload(
     token=None,
     create_pr=False,
     endpoint=None,
+    given=(),
 ) -> str:
     """Publishes a folder as one commit, and tags it.
 
-    The repository is made if there is none. An existing card keeps everything but its measured part and its
-    model-index.
+    The repository is made if there is none. An existing card keeps everything but its measured part, its model-index
+    and what was `given`.
 
     Args:
         folder: a published folder with its card.
@@ -42,62 +46,78 @@ def upload(
         token: of the Hub; None for `HF_TOKEN` or the client's login.
         create_pr: make a pull request instead of a commit upon the branch.
         endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
+        given: keys of the card's front matter that win over an existing card's.
 
     Returns:
         The commit's full hash.
 
     Raises:
         ValueError: the repository is private or public where it should not be, the tag exists, or the token may not
-            write there; nothing was sent.
+            write there; nothing was published.
         PublishError: another publisher came first, or the Hub cannot be reached.
         ChecksumError: the Hub has other files than were sent.
     """
-    hub = _Destination(repository, token, endpoint)
-    return hub.publish(pathlib.Path(folder), message, version, revision or "main", private, create_pr)
+    check_revision(version=version, revision=revision)
+    hub = _Destination(repository, token, endpoint, pathlib.Path(folder))
+    with hub.before_the_commit():
+        parent, blobs = hub.prepare(revision or "main", version, private)
+        hub.keep_card(parent, blobs, given)
+    commit = hub.commit(message, revision or "main", parent, create_pr)
+    hub.check(commit)
+    if version is not None:
+        hub.tag(version, commit)
+    return commit
 
 
 class _Destination:
-    def __init__(self, repository, token, endpoint):
+    """A repository that a folder is published in."""
+
+    def __init__(self, repository, token, endpoint, folder):
         from huggingface_hub import HfApi
 
-        self.repository = repository
+        self.repository, self.folder = repository, folder
+        self.names = sorted(path.name for path in folder.iterdir())
         self.api = HfApi(endpoint=endpoint, token=token, **library())
 
-    def publish(self, folder, message, version, branch, private, create_pr) -> str:
+    @contextlib.contextmanager
+    def before_the_commit(self):
+        """One error for what goes wrong as long as nothing was published."""
         from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
         try:
-            parent, present = self._prepare(branch, version, private)
-            self._keep_card(folder, parent, present)
-            commit = self._commit(folder, message, branch, parent, create_pr)
-            if version is not None:
-                self._tag(version, commit)
+            yield
         except HfHubHTTPError as error:
-            status = error.response.status_code
-            said = f"{self.repository}: the Hub answered with HTTP status {status}: {error.server_message or error}"
-            if status in (401, 403, 404):
-                raise ValueError(f"expected a token that may write to {said}") from error
-            raise PublishError(said) from error
+            raise self._refused(error) from error
         except OfflineModeIsEnabled as error:
             raise PublishError(f"{self.repository}: HF_HUB_OFFLINE is set; nothing was published") from error
-        except HTTPError as error:
-            said = f"{self.repository}: the Hub did not answer ({type(error).__name__}: {error})"
+        except (HTTPError, TimeoutError, KeyError, TypeError, AttributeError) as error:
+            said = (
+                f"{self.repository}: the Hub did not answer, or not as a hub ({type(error).__name__}: {_said(error)})"
+            )
             raise PublishError(f"{said}; nothing was published") from error
-        return commit
+
+    def _refused(self, error):
+        """The error of an answer that says no."""
+        status = error.response.status_code
+        said = f"the Hub answered with HTTP status {status}: {error.server_message or _said(error)}"
+        if status in (401, 403, 404):
+            return ValueError(f"expected a token that may write to {self.repository}; Received: {said}")
+        return PublishError(f"{self.repository}: {said}; nothing was published")
 
     def _info(self, revision):
         return self.api.model_info(self.repository, revision=revision, files_metadata=True, timeout=TIMEOUT)
 
-    def _prepare(self, branch, version, private):
-        """The commit that the new one is put upon, and the files that it has; everything that can be wrong before."""
-        from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    def prepare(self, branch, version, private):
+        """The commit that the new one is put upon, and its files; everything that can be wrong before."""
+        from huggingface_hub.errors import HfHubHTTPError
 
         try:
             info = self._info(None)
-        except (RepositoryNotFoundError, HfHubHTTPError) as error:
-            if isinstance(error, RevisionNotFoundError) or error.response.status_code not in (401, 404):
+        except HfHubHTTPError as error:
+            # Anonymous, one that does not exist looks like one that may not be read.
+            if error.response.status_code not in (401, 404):
                 raise
-            self.api.create_repo(self.repository, private=private, exist_ok=True)
+            _within(lambda: self.api.create_repo(self.repository, private=private, exist_ok=True))
             info = self._info(None)
         if private is not None and bool(info.private) != private:
             kinds = {True: "private", False: "public"}
@@ -105,85 +125,80 @@ class _Destination:
                 f"expected {self.repository} to be {kinds[private]}, as private={private} says; Received: a repository "
                 f"that is {kinds[not private]}; nothing was sent"
             )
-        if version is not None and version in self._tags():
+        if version is not None and version in (tags := self._tags()):
             raise ValueError(
                 f"expected a version that {self.repository} does not have yet; Received: version={version!r}, which is "
-                f"commit {self._tags()[version]}"
+                f"commit {tags[version]}"
             )
         if branch != "main":
-            self.api.create_branch(self.repository, branch=branch, exist_ok=True)
+            _within(lambda: self.api.create_branch(self.repository, branch=branch, exist_ok=True))
             info = self._info(branch)
-        return info.sha, {file.rfilename for file in info.siblings}
+        return info.sha, blobs_of(info)
 
     def _tags(self) -> dict[str, str]:
-        return {tag.name: tag.target_commit for tag in self.api.list_repo_refs(self.repository).tags}
+        refs = _within(lambda: self.api.list_repo_refs(self.repository))
+        return {tag.name: tag.target_commit for tag in refs.tags}
 
-    def _keep_card(self, folder, parent, present):
+    def keep_card(self, parent, blobs, given) -> None:
         """Puts the measured part of the folder's card into the one that the repository has."""
-        if folders.CARD not in present:
+        if folders.CARD not in blobs:
             return
-        path = self.api.hf_hub_download(self.repository, folders.CARD, revision=parent)
-        card = folder / folders.CARD
-        card.write_text(cards.update(pathlib.Path(path).read_text("utf-8"), card.read_text("utf-8")), "utf-8")
+        for force in (False, True):
+            options = {"revision": parent, "force_download": force}
+            path = pathlib.Path(self.api.hf_hub_download(self.repository, folders.CARD, **options))
+            if blobs[folders.CARD].is_of(path):
+                break
+        else:
+            raise ChecksumError(f"{self.repository}: expected the card of commit {parent}; Received: another, twice")
+        theirs = folders.read_text(path.parent, path.name, links=True)
+        card = self.folder / folders.CARD
+        card.write_bytes(cards.update(theirs, card.read_text("utf-8"), given).encode())
 
-    def _commit(self, folder, message, branch, parent, create_pr) -> str:
+    def commit(self, message, branch, parent, create_pr) -> str:
+        """Makes the commit, or finds it where it was made and only the answer was lost."""
         from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-        names = sorted(path.name for path in folder.iterdir())
         options = {"commit_message": message, "revision": branch, "parent_commit": parent, "create_pr": create_pr}
-        lost = None
         for _ in range(2):
             try:
-                commit = self._create_commit(folder, names, options)
-                self._check(folder, names, commit)
-                return commit
+                commit = self._send(options)
             except HfHubHTTPError as error:
                 if error.response.status_code == 412:
                     raise PublishError(self._overtaken(branch, parent)) from error
                 if error.response.status_code < 500:
-                    raise
+                    raise self._refused(error) from error
                 lost = error
-            except HTTPError as error:
-                lost = error
-            # It may have been committed all the same, so that is looked up before anything is sent again.
+            except (HTTPError, ConnectionError, RuntimeError) as error:  # RuntimeError: of the upload of a large file
+                lost = error.__cause__ or error
+            else:
+                if create_pr and commit == parent:
+                    raise ValueError(f"expected changes for a pull request; Received: the files of {parent}")
+                return commit
             if create_pr:
                 raise PublishError(
-                    f"{self.repository}: the Hub did not answer ({lost}); whether there is a pull request now is to be "
-                    "seen among its discussions"
+                    f"{self.repository}: the Hub did not answer ({_said(lost)}); whether there is a pull request now is "
+                    "to be seen among its discussions"
                 ) from lost
-            try:
-                head = self._info(branch).sha
-                ours = head != parent and self._is_ours(folder, names, head, parent, message)
-            except (HTTPError, OSError) as error:
-                raise PublishError(
-                    f"{self.repository}: the Hub did not answer ({lost}), and then could not be asked whether it has "
-                    f"the commit ({error}); publish again, which changes nothing where it has"
-                ) from error
-            if ours:
-                return head
-            if head != parent:
-                raise PublishError(self._overtaken(branch, parent)) from lost
-            logger.warning("%s: the Hub did not answer (%s), and has no new commit; once more", self.repository, lost)
-        raise PublishError(
-            f"{self.repository}: the Hub did not answer, twice ({lost}); nothing was published"
-        ) from lost
+            if (commit := self._find(message, branch, parent, lost)) is not None:
+                return commit
+            logger.warning(
+                "%s: the Hub did not answer (%s), and has no new commit; once more", self.repository, _said(lost)
+            )
+        raise PublishError(f"{self.repository}: it failed twice ({_said(lost)}); nothing was published") from lost
 
-    def _create_commit(self, folder, names, options) -> str:
+    def _send(self, options) -> str:
         from huggingface_hub import CommitOperationAdd
 
         try:
-            files = [CommitOperationAdd(name, str(folder / name)) for name in names]
+            files = [CommitOperationAdd(name, str(self.folder / name)) for name in self.names]
             return self.api.create_commit(self.repository, files, **options).oid
         except ConnectionError as error:
             # A hub without Xet, which the client takes for granted; files that it cannot reopen go the old way.
             logger.info("%s: not by Xet (%s)", self.repository, error)
-        opened = [(folder / name).open("rb") for name in names]
-        try:
-            files = [CommitOperationAdd(name, file) for name, file in zip(names, opened, strict=True)]
+        with contextlib.ExitStack() as stack:
+            opened = {name: stack.enter_context((self.folder / name).open("rb")) for name in self.names}
+            files = [CommitOperationAdd(name, file) for name, file in opened.items()]
             return self.api.create_commit(self.repository, files, **options).oid
-        finally:
-            for file in opened:
-                file.close()
 
     def _overtaken(self, branch, parent):
         return (
@@ -191,43 +206,97 @@ class _Destination:
             "Publish again to put this one upon it"
         )
 
-    def _blobs(self, revision):
-        return {f.rfilename: f.lfs.sha256 if f.lfs else f.blob_id for f in self._info(revision).siblings}
+    def _find(self, message, branch, parent, lost) -> str | None:
+        """The commit whose answer was lost; None where nothing has come upon the parent."""
+        from huggingface_hub.errors import HTTPError
 
-    def _differing(self, folder, names, revision) -> list[str]:
+        try:
+            commits = _within(lambda: self.api.list_repo_commits(self.repository, revision=branch))
+            ids = [commit.commit_id for commit in commits]  # the newest first
+            first = ids.index(parent) - 1 if parent in ids else -1
+            ours = (
+                first >= 0
+                and commits[first].title.partition("\n")[0] == message.partition("\n")[0]
+                and not self._differing(ids[first])
+            )
+        except (HTTPError, OSError) as error:
+            raise PublishError(
+                f"{self.repository}: the Hub did not answer ({_said(lost)}), and then could not be asked whether it "
+                f"has the commit ({_said(error)}); publish again, which changes nothing where it has"
+            ) from error
+        if ids and ids[0] == parent:
+            return None
+        if not ours:
+            raise PublishError(self._overtaken(branch, parent)) from lost
+        if first > 0:
+            logger.warning("%s: there are later commits upon %s already", self.repository, ids[first])
+        return ids[first]
+
+    def _differing(self, revision) -> list[str]:
         """Files that a revision does not have as they are in the folder."""
-        blobs = self._blobs(revision)
-        wrong = []
-        for name in names:
-            found = blobs.get(name, "")
-            own = folders.sha256(folder / name) if len(found) == 64 else folders.git_blob_id(folder / name)
-            if own != found:
-                wrong.append(name)
-        return wrong
+        blobs = blobs_of(self._info(revision))
+        return [name for name in self.names if name not in blobs or not blobs[name].is_of(self.folder / name)]
 
-    def _check(self, folder, names, commit):
-        if wrong := self._differing(folder, names, commit):
+    def check(self, commit) -> None:
+        """Sees to it that a commit has what was sent."""
+        from huggingface_hub.errors import HTTPError
+
+        try:
+            wrong = self._differing(commit)
+        except (HTTPError, OSError) as error:
+            raise PublishError(
+                f"{self.repository}: commit {commit} was published, but could not be checked ({_said(error)}); it has "
+                "no tag"
+            ) from error
+        if wrong:
             raise ChecksumError(
                 f"{self.repository}: expected commit {commit} to hold what was sent; Received: others in "
                 f"{', '.join(wrong)}"
             )
 
-    def _is_ours(self, folder, names, head, parent, message) -> bool:
-        """Whether a branch's head is the commit whose answer was lost."""
-        commits = self.api.list_repo_commits(self.repository, revision=head)
-        upon = len(commits) > 1 and commits[1].commit_id == parent
-        return upon and commits[0].title == message and not self._differing(folder, names, head)
+    def tag(self, version, commit) -> None:
+        """Tags a commit."""
+        from huggingface_hub.errors import HTTPError
 
-    def _tag(self, version, commit):
-        from huggingface_hub.errors import HfHubHTTPError, HTTPError
-
+        said = f"{self.repository}: commit {commit} was published, but"
         try:
-            self.api.create_tag(self.repository, tag=version, revision=commit)
-        except (HfHubHTTPError, HTTPError) as error:
-            tagged = self._tags().get(version)
+            _within(lambda: self.api.create_tag(self.repository, tag=version, revision=commit))
+        except (HTTPError, OSError) as error:
+            try:
+                tagged = self._tags().get(version)
+            except (HTTPError, OSError) as other:
+                raise PublishError(
+                    f"{said} whether it is tagged {version!r} is not known ({_said(error)}; {_said(other)})"
+                ) from error
             if tagged == commit:  # only the answer was lost
                 return
             other = "has no such tag" if tagged is None else f"has that tag on {tagged}, by another publisher"
             raise PublishError(
-                f"{self.repository}: commit {commit} was published, but could not be tagged {version!r}: it {other}"
+                f"{said} could not be tagged {version!r}: the repository {other} ({_said(error)})"
             ) from error
+
+
+def _said(error) -> str:
+    """An error's message in one line."""
+    return " ".join(str(error).split())
+
+
+def _within(call, seconds=3 * TIMEOUT):
+    """What a call of the client gives, which has no time limit of its own.
+
+    Raises:
+        TimeoutError: it gives nothing; the thread that waits for it is left behind.
+    """
+    answer = concurrent.futures.Future()
+
+    def wait():
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {seconds:g} seconds") from error

@@ -4,6 +4,7 @@ Names, not order, decide what is loaded where: Keras' `.weights.h5` goes by clas
 head's kernel into the main classifier without a word.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -88,7 +89,7 @@ def write(path, checkpoint: Checkpoint, *, half=False) -> pathlib.Path:
 
     path = pathlib.Path(path)
     tensors = {
-        name: np.ascontiguousarray(array.astype("float16") if half and name.endswith("/kernel") else array)
+        name: np.asarray(array.astype("float16") if half and name.endswith("/kernel") else array, order="C")
         for name, array in checkpoint.tensors.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,42 +105,79 @@ def write(path, checkpoint: Checkpoint, *, half=False) -> pathlib.Path:
     return path
 
 
-def read(path, *, integers=False) -> Checkpoint:
+def read(path) -> Checkpoint:
     """Reads a file of ours.
-
-    Args:
-        path: the file.
-        integers: whether it may hold whole numbers and truth values, which no GoogLeNet has, but other layers.
 
     Raises:
         CheckpointError: the file is damaged, or a safetensors file of something else.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = pathlib.Path(path)
-    try:
+    with _damaged(path.name):
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if "spec" not in metadata:
                 raise CheckpointError(f"{path.name}: expected the metadata 'spec'; Received: {sorted(metadata)}")
             spec = json.loads(metadata["spec"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    if not isinstance(spec, dict):
+        raise CheckpointError(f"{path.name}: expected the spec to be an object; Received: {type(spec).__name__}")
+    return _checkpoint(path.name, spec, tensors, _FLOATS)
+
+
+def parse(data: bytes, spec: dict, name: str, *, integers=False) -> Checkpoint:
+    """The arrays in the bytes of a safetensors file.
+
+    Args:
+        data: the file.
+        spec: of the network, from the JSON beside it.
+        name: of the file, for messages.
+        integers: whether it may hold whole numbers and truth values, which no GoogLeNet has, but other layers.
+
+    Raises:
+        CheckpointError: the file is damaged, or a safetensors file of something else.
+    """
+    import ml_dtypes  # Keras' own, for the one type that NumPy does not have
+    from safetensors import deserialize
+
+    kinds = {"F16": "f2", "BF16": ml_dtypes.bfloat16, "F32": "f4", "F64": "f8", "I32": "i4", "I64": "i8", "U32": "u4"}
+    kinds = {name: np.dtype(kind) for name, kind in {**kinds, "BOOL": "?"}.items()}
+    tensors = {}
+    with _damaged(name):
+        for key, part in deserialize(data):
+            if part["dtype"] not in kinds:
+                raise CheckpointError(
+                    f"{name}: expected tensors of {', '.join(kinds)}; Received: {part['dtype']} in {key}"
+                )
+            tensors[key] = np.frombuffer(part["data"], kinds[part["dtype"]]).reshape(part["shape"])
+    return _checkpoint(name, spec, tensors, _FLOATS + (_INTEGERS if integers else ()))
+
+
+@contextlib.contextmanager
+def _damaged(name):
+    """One error for all that can be wrong with a file."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except CheckpointError:
         raise
     # RecursionError: JSON of a thousand brackets; AttributeError: a number format that NumPy does not have.
     except (SafetensorError, ValueError, TypeError, KeyError, RecursionError, AttributeError) as error:
+        raise CheckpointError(f"{name}: expected a safetensors file of keras_inception; Received: {error}") from error
+
+
+def _checkpoint(name, spec, tensors, known) -> Checkpoint:
+    if wrong := sorted(key for key, array in tensors.items() if array.dtype.name not in known):
+        kinds = ", ".join(sorted({tensors[key].dtype.name for key in wrong}))
         raise CheckpointError(
-            f"{path.name}: expected a safetensors file of keras_inception; Received: {error}"
-        ) from error
-    known = _FLOATS + (_INTEGERS if integers else ())
-    if wrong := sorted(name for name, array in tensors.items() if array.dtype.name not in known):
-        kinds = ", ".join(sorted({tensors[name].dtype.name for name in wrong}))
-        raise CheckpointError(
-            f"{path.name}: expected tensors of {', '.join(known)}; Received: {kinds} in {', '.join(wrong[:8])}"
+            f"{name}: expected tensors of {', '.join(known)}; Received: {kinds} in {', '.join(wrong[:8])}"
         )
-    if not isinstance(spec, dict):
-        raise CheckpointError(f"{path.name}: expected the spec to be an object; Received: {type(spec).__name__}")
-    return _checkpoint(path, spec, {name: _widened(array) for name, array in tensors.items()})
+    try:
+        return Checkpoint(spec, {key: _widened(array) for key, array in tensors.items()})
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from error
 
 
 def is_half(path) -> bool:
@@ -154,10 +192,3 @@ def is_half(path) -> bool:
 def _widened(array):
     """An array of 16 bits as float32; others as they are."""
     return array.astype("float32") if array.dtype.name in ("float16", "bfloat16") else array
-
-
-def _checkpoint(path, spec, tensors) -> Checkpoint:
-    try:
-        return Checkpoint(spec, tensors)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path.name}: {error}") from error

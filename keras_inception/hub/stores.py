@@ -6,15 +6,18 @@ import os
 import pathlib
 import re
 import time
+import urllib.parse
 
 from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import folder as folders
-from keras_inception.hub.download import TIMEOUT, ChecksumError, DownloadError
+from keras_inception.hub.download import TIMEOUT, ChecksumError, DownloadError, cache_folder
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_REFERENCE = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>.+))?")
 _COMMIT = re.compile("[0-9a-f]{40}")
+# Names that git takes for branches and tags, but for the rarest.
+_REVISION = re.compile(r"(?!.*(\.\.|//|/\.|\.lock$|\.$|/$))[A-Za-z0-9_][\w.+/-]*", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +27,12 @@ class Fetched:
     Args:
         folder: where the Hub's client keeps that commit.
         commit: its full hash.
-        published: what the JSON says.
+        content: what a load needs of it.
     """
 
     folder: pathlib.Path
     commit: str
-    published: folders.Published
+    content: folders.Content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +40,14 @@ class _Blob:
     """What a commit says of a file: its size and its id, git's hash of the content, or for large files its sha256."""
 
     id: str
-    size: int | None
+    size: int | None = None
+
+    @property
+    def is_large(self) -> bool:
+        return len(self.id) == 64
 
     def is_of(self, path) -> bool:
-        return self.id == (folders.sha256(path) if len(self.id) == 64 else folders.git_blob_id(path))
+        return self.id == (folders.sha256(path) if self.is_large else folders.git_blob_id(path))
 
 
 def parse(reference: str) -> tuple[str, str | None]:
@@ -50,9 +57,16 @@ def parse(reference: str) -> tuple[str, str | None]:
         ValueError: the reference is of another form.
     """
     match = _REFERENCE.fullmatch(reference)
-    if match is None:
+    if match is None or (match["revision"] is not None and not _REVISION.fullmatch(match["revision"])):
         raise ValueError(f"expected hf://owner/name or hf://owner/name@revision; Received: {reference!r}")
     return match["repository"], match["revision"]
+
+
+def check_revision(**names) -> None:
+    """Raises ValueError unless these names of branches and tags, or None, can be read in a reference."""
+    for argument, name in names.items():
+        if name is not None and not (isinstance(name, str) and _REVISION.fullmatch(name)):
+            raise ValueError(f"expected {argument} to be a name for git, such as v1; Received: {argument}={name!r}")
 
 
 def fetch(reference: str, *, token=None, endpoint=None, whole=False) -> Fetched:
@@ -77,13 +91,17 @@ def fetch(reference: str, *, token=None, endpoint=None, whole=False) -> Fetched:
     """
     repository, revision = parse(reference)
     source = _Source(reference, repository, token, endpoint, whole)
-    if revision is not None and _COMMIT.fullmatch(revision) and (found := source.cached(revision)) is not None:
+    pinned = revision is not None and _COMMIT.fullmatch(revision)
+    if pinned and (found := source.cached(revision)) is not None:
         return found
     try:
         commit, blobs = source.look_up(revision)
     except _Unanswered as reason:
         return source.from_cache(revision, reason)
-    return source.download(commit, blobs)
+    fetched = source.download(commit, blobs)
+    if not pinned:  # and not before it is here: until then the commit before is the one that can be had offline
+        source.remember(revision, commit)
+    return fetched
 
 
 class _Unanswered(Exception):
@@ -91,14 +109,12 @@ class _Unanswered(Exception):
 
 
 class _Source:
-    """A repository, and the client's cache of it."""
+    """A repository of a hub, and the client's cache of it."""
 
     def __init__(self, reference, repository, token, endpoint, whole):
         from huggingface_hub import constants
 
-        self.whole = whole
-
-        self.reference, self.repository, self.token = reference, repository, token
+        self.reference, self.repository, self.token, self.whole = reference, repository, token, whole
         self.endpoint = endpoint or constants.ENDPOINT
         self.cache = pathlib.Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
 
@@ -110,18 +126,18 @@ class _Source:
             HfHubHTTPError,
             HTTPError,
             OfflineModeIsEnabled,
-            RepositoryNotFoundError,
             RevisionNotFoundError,
         )
 
         api = HfApi(endpoint=self.endpoint, token=self.token, **library())
         try:
             info = api.model_info(self.repository, revision=revision, files_metadata=True, timeout=TIMEOUT)
+            return info.sha, blobs_of(info)
         except RevisionNotFoundError as error:
             raise ValueError(f"expected a revision of {self.repository}; Received: {self.reference!r}") from error
         except GatedRepoError as error:
             raise ValueError(f"{self.reference}: access is restricted: {error.server_message or error}") from error
-        except (RepositoryNotFoundError, HfHubHTTPError) as error:
+        except HfHubHTTPError as error:
             status = error.response.status_code
             if status == 401 and self.token is not False and _token(self.token):
                 raise _Unanswered("the Hub did not accept the token") from error
@@ -135,22 +151,21 @@ class _Source:
             raise _Unanswered("HF_HUB_OFFLINE is set, so that the Hub was not asked") from error
         except (HTTPError, OSError) as error:
             raise _Unanswered(f"the Hub did not answer ({type(error).__name__}: {error})") from error
-        if revision is None or not _COMMIT.fullmatch(revision):
-            self._remember(revision or "main", info.sha)
-        blobs = {
-            file.rfilename: _Blob(
-                file.lfs.sha256 if file.lfs else file.blob_id, file.lfs.size if file.lfs else file.size
-            )
-            for file in info.siblings
-        }
-        return info.sha, blobs
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # The login page of a hotel's network, for one.
+            raise _Unanswered(f"{self.endpoint} answered, but not as a hub ({type(error).__name__})") from error
 
-    def _remember(self, revision, commit):
-        """Writes down what the revision is now, where the client looks for it; the file's date is that of the look."""
-        path = self.cache / "refs" / revision
+    def _note(self, revision) -> pathlib.Path:
+        """Where we keep what a revision was when this hub was last asked; its date is that of the question."""
+        hub = urllib.parse.quote(self.endpoint, safe="")
+        return cache_folder() / "hub" / hub / self.repository / urllib.parse.quote(revision or "main", safe="")
+
+    def remember(self, revision, commit) -> None:
+        """Writes down what a revision is now."""
+        path = self._note(revision)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
             partial.write_text(commit)
             os.replace(partial, path)
         except OSError as error:
@@ -160,64 +175,52 @@ class _Source:
         """What is cached of a revision, and a word about it."""
         commit, since = revision, None
         if revision is None or not _COMMIT.fullmatch(revision):
-            ref = self.cache / "refs" / (revision or "main")
-            commit = ref.read_text().strip() if ref.is_file() else ""
-            since = time.time() - ref.stat().st_mtime if commit else None
+            note = self._note(revision)
+            commit = note.read_text().strip() if note.is_file() else ""
+            since = time.time() - note.stat().st_mtime if commit else None
         found = self.cached(commit) if _COMMIT.fullmatch(commit) else None
         if found is None:
             raise DownloadError(f"{self.reference}: {reason}, and it is not in the cache") from reason
-        told = "" if since is None else f", which it was when the Hub was last asked, {_age(since)} ago"
+        told = "" if since is None else f", which it was when {self.endpoint} was last asked, {_age(since)} ago"
         logger.warning("%s: %s; this is commit %s of the cache%s.", self.reference, reason, commit, told)
         return found
 
     def cached(self, commit) -> Fetched | None:
-        """The commit, where all of its files are in the cache; without any request.
-
-        Raises:
-            ChecksumError: a file there is not the one that was published, and `from_hub` cannot repair it offline.
-        """
+        """The commit, where all of its files are in the cache and right; without any request."""
         folder = self.cache / "snapshots" / commit
         config = folder / folders.CONFIG
         if not config.is_file():
             return None
         # The client names a blob by its id; where it cannot make links, nobody says what the JSON should be.
         name = pathlib.Path(os.readlink(config)).name if config.is_symlink() else None
-        if name is not None and not _Blob(name, None).is_of(config):
-            return None
         try:
-            published = folders.read_published(folder)
-            for file in self.needed(published):
-                if not (folder / file).is_file():
-                    return None
-                folders.check_file(folder, file, published.files[file])
+            if name is not None and not (config.stat().st_size <= folders.MAX_TEXT and _Blob(name).is_of(config)):
+                raise CheckpointError(f"{config}: expected the file of that name; Received: another")
+            content = folders.read(folder, links=True)
+            for file in set(content.published.files) - set(content.files) if self.whole else ():
+                folders.checked(folder, file, content.published.files[file], links=True)
         except CheckpointError as error:
-            logger.warning("%s: a damaged file in the cache is fetched anew: %s", self.reference, error)
+            if all((folder / file).is_file() for file in (folders.CONFIG, folders.WEIGHTS)):
+                logger.warning("%s: the cache is not whole, or damaged: %s", self.reference, error)
             return None
-        return Fetched(folder, commit, published)
+        if self.whole and not (folder / folders.CARD).is_file():
+            return None
+        return Fetched(folder, commit, content)
 
     def download(self, commit, blobs) -> Fetched:
         """The files of a commit, from the cache where it has the right ones."""
-        config = self._file(commit, blobs, folders.CONFIG, limit=folders.MAX_JSON)
-        published = folders.parse(folders.read_text(config), f"{self.reference}: {folders.CONFIG}")
-        for name in self.needed(published):
-            record = published.files[name]
-            blob = blobs.get(name)
-            if blob is not None and blob.size not in (None, record.bytes):
-                raise ChecksumError(
-                    f"{self.reference}: expected {name} of {record.bytes} bytes; Received: an offer of {blob.size}"
-                )
-            self._file(commit, blobs, name, sha256=record.sha256)
+        config = self._file(commit, blobs, folders.CONFIG, limit=folders.MAX_TEXT)
+        folder = config.parent
+        published = folders.parse(
+            folders.read_text(folder, folders.CONFIG, links=True), f"{self.reference}: {folders.CONFIG}"
+        )
+        for name in published.files if self.whole else published.needed:
+            self._file(commit, blobs, name, record=published.files[name])
         if self.whole and folders.CARD in blobs:
-            self._file(commit, blobs, folders.CARD)
-        return Fetched(config.parent, commit, published)
+            self._file(commit, blobs, folders.CARD, limit=folders.MAX_TEXT)
+        return Fetched(folder, commit, folders.read(folder, links=True))
 
-    def needed(self, published: folders.Published) -> list[str]:
-        """The files that are asked for, beside the JSON."""
-        if self.whole:
-            return list(published.files)
-        return [folders.WEIGHTS] + ([folders.ARCHITECTURE] if published.kind == "functional" else [])
-
-    def _file(self, commit, blobs, name, *, sha256=None, limit=None) -> pathlib.Path:
+    def _file(self, commit, blobs, name, *, record=None, limit=None) -> pathlib.Path:
         """A file of a commit that is what it should be."""
         if name not in blobs:
             raise ValueError(
@@ -226,14 +229,21 @@ class _Source:
         blob = blobs[name]
         if limit is not None and blob.size is not None and blob.size > limit:
             raise CheckpointError(f"{self.reference}: expected {name} of at most {limit} bytes; Received: {blob.size}")
+        if record is not None and (
+            blob.size not in (None, record.bytes) or (blob.is_large and blob.id != record.sha256)
+        ):
+            raise ChecksumError(
+                f"{self.reference}: expected {name} to be the file that {folders.CONFIG} describes, {record.bytes} "
+                f"bytes, sha256 {record.sha256}; Received: commit {commit} with {blob.size} bytes, {blob.id}"
+            )
         for force in (False, True):
             path = self._fetched(commit, name, force)
-            if blob.is_of(path) and (sha256 in (None, blob.id) or sha256 == folders.sha256(path)):
+            if blob.is_of(path) and (record is None or blob.is_large or folders.sha256(path) == record.sha256):
                 return path
             logger.warning("%s: %s is not what it should be%s", self.reference, name, "" if force else ": once more")
         raise ChecksumError(
-            f"{self.reference}: expected {name} to be {sha256 or blob.id} as commit {commit} has it; Received: another "
-            "file, twice"
+            f"{self.reference}: expected {name} to be {blob.id}, as commit {commit} has it, and as {folders.CONFIG} "
+            "describes it; Received: another file, twice"
         )
 
     def _fetched(self, commit, name, force) -> pathlib.Path:
@@ -254,6 +264,14 @@ class _Source:
         except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError is Xet's
             raise DownloadError(f"{self.reference}: {name} could not be downloaded: {error}") from error
         return pathlib.Path(path)
+
+
+def blobs_of(info) -> dict[str, _Blob]:
+    """The files of a commit by name, from what the Hub says of it."""
+    return {
+        file.rfilename: _Blob(file.lfs.sha256, file.lfs.size) if file.lfs else _Blob(file.blob_id, file.size)
+        for file in info.siblings
+    }
 
 
 def library() -> dict:

@@ -41,8 +41,8 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, data):
     assert [path.relative_to(again.work_dir).as_posix() for path in again.work_dir.rglob("*.safetensors")] == [
         "model/model.safetensors"
     ]
-    same = folders.read_folder(folder)[1].tensors
-    for name, tensor in folders.read_folder(whole.work_dir / "model")[1].tensors.items():
+    same = folders.read(folder).checkpoint().tensors
+    for name, tensor in folders.read(whole.work_dir / "model").checkpoint().tensors.items():
         np.testing.assert_array_equal(same[name], tensor)
     assert not any(name.startswith("loss1") for name in same), "no auxiliary heads"
     model = keras_inception.GoogLeNet(weights=folder)
@@ -84,7 +84,7 @@ def test_fine_tuning_thaws_its_trunk_and_goes_on_from_that_very_moment(tmp_path,
     for name in expected:
         np.testing.assert_array_equal(received[name], expected[name], err_msg=name)
     assert not any(np.array_equal(value, trunk) for name, value in expected.items() if name.startswith("model/"))
-    assert folders.read_folder(again.work_dir / "model")[1].tensors["loss3_classifier/kernel"].shape == (1024, 4)
+    assert folders.read(again.work_dir / "model").checkpoint().tensors["loss3_classifier/kernel"].shape == (1024, 4)
 
 
 def test_a_loss_that_is_no_number(tmp_path, data):

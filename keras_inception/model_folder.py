@@ -1,0 +1,340 @@
+"""A model and its published folder: written so that it loads back the same, and loaded without running anything."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+import zipfile
+
+import keras
+import numpy as np
+
+from keras_inception import checkpoints
+from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
+from keras_inception.hub import architecture, folder, serialization
+from keras_inception.hub import card as cards
+from keras_inception.labels import label_set
+from keras_inception.layers.pixels import Pixels, find_pixels
+from keras_inception.models.googlenet import build_googlenet
+from keras_inception.models.spec import GoogLeNetSpec
+from keras_inception.preprocessing import Preprocessing
+
+_ACTIVATIONS = ("softmax", "linear", "sigmoid")
+# The layer in which every GoogLeNet's own classifier is.
+_CLASSIFIER = "loss3_classifier"
+
+
+def load(content: folder.Content) -> keras.Model:
+    """The model of a published folder.
+
+    Raises:
+        CheckpointError: the folder's files do not fit together, or ask for what is not built; the message names the
+            file.
+    """
+    if content.published.kind == "functional":
+        return _load_functional(content)
+    checkpoint, config = content.checkpoint(), content.name(folder.CONFIG)
+    with _one_error(config):
+        options = _options(content.published.options)
+        spec = _at_size(checkpoint, options)
+        checkpoints.check_claims(Checkpoint(spec.to_dict(), checkpoint.tensors), config)
+        model = build_googlenet(spec, **options)
+    with _one_error(content.name(folder.WEIGHTS)):
+        serialization.assign(checkpoints.network_variables(model), checkpoint.tensors)
+    return model
+
+
+@contextlib.contextmanager
+def _one_error(name):
+    """Turns whatever Keras raises over a stranger's file into one error that names the file."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{name}: {said:.600}") from error
+
+
+def _options(given: dict) -> dict:
+    """The arguments of `build_googlenet` that a folder keeps beside the spec."""
+    known = {"classifier_activation": (str,), "dropout": (int, float), "input_shape": (list,), "name": (str,)}
+    if any(not isinstance(value, known.get(name, ())) for name, value in given.items()):
+        raise ValueError(f"expected the options {', '.join(known)}; Received: {given!r:.200}")
+    options = dict(given)
+    activation = options.get("classifier_activation", "softmax")
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"expected {', '.join(_ACTIVATIONS)}; Received: classifier_activation={activation!r:.100}")
+    shape = options.get("input_shape")
+    if shape is not None:
+        if len(shape) != 3 or not all(n is None or (type(n) is int and 0 < n <= architecture.MAX_SIZE) for n in shape):
+            raise ValueError(f"expected height, width and channels; Received: input_shape={shape!r:.100}")
+        channels_last = keras.config.image_data_format() == "channels_last"
+        options["input_shape"] = tuple(shape) if channels_last else (shape[2], *shape[:2])
+    return options
+
+
+def _at_size(checkpoint, options) -> GoogLeNetSpec:
+    """The spec, at the size that the options name."""
+    spec = GoogLeNetSpec.from_dict(checkpoint.spec)
+    shape = options.get("input_shape")
+    if shape is None:
+        return spec
+    height, width, channels = shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
+    kernel = checkpoint.tensors.get("conv1_3x3_s1/kernel", checkpoint.tensors.get("conv1_7x7_s2/kernel"))
+    if kernel is not None and channels not in (None, kernel.shape[2:3] and kernel.shape[2]):
+        raise ValueError(f"expected the channels of the first kernel, {kernel.shape}; Received: input_shape={shape}")
+    if None in (height, width):
+        return spec
+    return dataclasses.replace(spec, input_size=height if height == width else (height, width))
+
+
+def _load_functional(content) -> keras.Model:
+    name = content.name(folder.ARCHITECTURE)
+    config = architecture.parse(content.files[folder.ARCHITECTURE].decode("utf-8", "replace"), name)
+    checkpoint, described = content.checkpoint(), content.name(folder.CONFIG)
+    with _one_error(described):
+        spec = checkpoints.checked_spec(checkpoint.spec).to_dict()
+    with _one_error(name):
+        if any(pixels["config"].get("spec") != json.loads(json.dumps(spec)) for pixels in _pixels(config)):
+            raise ValueError(f"expected the spec that {folder.CONFIG} has in the pixel layer; Received: another")
+        expected = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
+        # In a thread of its own, for what Keras remembers of variables that are not made belongs to the thread.
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            model = thread.submit(_built, config, expected).result()
+    with _one_error(described):
+        classes = _classes(model)
+        if classes not in (None, spec["classes"]):
+            raise ValueError(f"expected classes={classes}, the model's outputs; Received: classes={spec['classes']}")
+    with _one_error(content.name(folder.WEIGHTS)):
+        serialization.assign(serialization.model_variables(model), checkpoint.tensors)
+        _finish(model)
+    return model
+
+
+def _built(config, expected) -> keras.Model:
+    """The model of a Keras JSON, whose variables are made only if their shapes are the expected ones."""
+    with keras.StatelessScope() as scope:
+        try:
+            model = keras.saving.deserialize_keras_object(config)
+            shapes = {key: tuple(variable.shape) for key, variable in serialization.model_variables(model).items()}
+            if shapes != expected:
+                wrong = sorted(key for key in {*shapes, *expected} if shapes.get(key) != expected.get(key))
+                raise ValueError(
+                    f"expected the architecture of {folder.WEIGHTS}; Received: one that differs in "
+                    f"{', '.join(f'{key} {shapes.get(key)}, not {expected.get(key)}' for key in wrong[:6])}"
+                )
+        except BaseException:
+            scope.initialize_variables = False
+            raise
+    return model
+
+
+def _finish(model) -> None:
+    """What Keras does after it has loaded weights itself: a `Normalization` computes with its statistics."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+        elif hasattr(layer, "layers"):
+            _finish(layer)
+
+
+def _pixels(config):
+    return architecture.objects(config, Pixels.__name__)
+
+
+def _classes(model) -> int | None:
+    """How many classes a model's output has; None where that is no one output of shape (n, classes)."""
+    outputs = model.output_shape
+    shape = outputs.get("predictions") if isinstance(outputs, dict) else outputs
+    return shape[1] if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], int) else None
+
+
+def verify(path) -> list[str]:
+    """What is wrong with a published folder: one sentence each; none where it is whole, loads, and its card is true.
+
+    Args:
+        path: the folder, in the cache of the Hub's client or elsewhere.
+    """
+    path, found = pathlib.Path(path), []
+    links = path.parent.name == "snapshots"
+    try:
+        published = folder.read_published(path, links=links)
+        for name, record in published.files.items():
+            folder.checked(path, name, record, links=links)
+        load(folder.read(path, links=links))
+        text = folder.read_text(path, folder.CARD, links=links)
+    except CheckpointError as error:
+        return [str(error)]
+    try:
+        found += cards.problems(text, published)
+    except ValueError as error:
+        found.append(str(error))
+    return [f"{path / folder.CARD}: {problem}" for problem in found]
+
+
+def write(
+    model, path, *, preprocessing=None, labels=None, metrics=None, half=False, provenance=None, keras_files=False
+):
+    """Writes the published folder of a model, without a card, and proves that it loads back.
+
+    Args:
+        model: see `push_to_hub`.
+        path: a folder that does not exist.
+        preprocessing, labels, metrics, provenance: see `push_to_hub`.
+        half: store kernels in float16.
+        keras_files: also write Keras' own files.
+
+    Returns:
+        What the JSON says.
+
+    Raises:
+        ValueError: the model cannot be published so that it loads back the same.
+    """
+    if not isinstance(getattr(model, "input_shape", None), tuple) or len(model.input_shape) != 4:
+        raise ValueError(
+            "expected a functional or sequential model of one input, of rank 4; Received: "
+            f"{getattr(model, 'name', model)!r}, a {type(model).__name__} of {getattr(model, 'input_shape', None)}"
+        )
+    spec = _described(model, preprocessing, labels)
+    facts = {"metrics": metrics, "half": half, "provenance": provenance}
+    path.mkdir()
+    options = _plain_options(model)
+    if options is not None:
+        checkpoint = checkpoints.to_checkpoint(model)
+        own = {name: checkpoint.spec[name] for name in ("mean", "scale")}  # of a model that takes no pixels, 0 and 1
+        checkpoint = Checkpoint({**spec.to_dict(), **own}, checkpoint.tensors)
+        facts |= {"options": options}
+    else:
+        (path / folder.ARCHITECTURE).write_text(json.dumps(_architecture(model, spec)), "utf-8")
+        variables = serialization.model_variables(model)
+        arrays = {name: keras.ops.convert_to_numpy(variable.value) for name, variable in variables.items()}
+        checkpoint = Checkpoint(spec.to_dict(), arrays)
+        facts |= {"kind": "functional", "beside": [folder.ARCHITECTURE]}
+    folder.write(path, checkpoint, **facts)
+    twin = load(folder.read(path))
+    _compare(model, twin, half, "the published files")
+    if keras_files:
+        _add_keras_files(twin, path)
+        folder.write(path, checkpoint, **{**facts, "beside": folder.KERAS_FILES})  # whose JSON names these too
+    return folder.read_published(path)
+
+
+def _described(model, preprocessing, labels) -> GoogLeNetSpec:
+    """The model's spec, with what the caller knows better."""
+    spec = checkpoints.model_spec(model)
+    classes = _classes(model)
+    if classes is not None and (classes != spec.classes or not _has_own_classifier(model)):
+        # A classifier of one's own, whose classes the GoogLeNet in the model does not know, be they as many.
+        spec = dataclasses.replace(spec, classes=classes, labels=None)
+    if labels is not None:
+        labels = labels if isinstance(labels, str) else tuple(labels)
+        count = len(label_set(labels).classes) if isinstance(labels, str) else len(labels)
+        if count != spec.classes:
+            raise ValueError(f"expected {spec.classes} labels, one per class; Received: {count}")
+        spec = dataclasses.replace(spec, labels=labels)
+    if preprocessing is not None:
+        if isinstance(preprocessing, dict):
+            preprocessing = Preprocessing.from_dict(preprocessing)
+        spec = dataclasses.replace(spec, preprocessing=preprocessing.to_dict())
+    return spec
+
+
+def _has_own_classifier(model) -> bool:
+    return any(layer.name == _CLASSIFIER or _has_own_classifier(layer) for layer in getattr(model, "layers", ()))
+
+
+def _plain_options(model) -> dict | None:
+    """What a GoogLeNet was built with beside its spec; None for a model that is more, or less, than one."""
+    layers = {layer.name: layer for layer in model.layers}
+    if not {"predictions", "pool5_drop_7x7_s1"} <= set(layers) or not hasattr(model, "operations"):
+        return None
+    activation = keras.activations.serialize(layers["predictions"].activation)
+    if activation not in _ACTIVATIONS:
+        return None
+    options = {
+        "classifier_activation": activation,
+        "dropout": float(layers["pool5_drop_7x7_s1"].rate),
+        "input_shape": model.input_shape[1:],
+        "name": model.name,
+    }
+    try:
+        twin = build_googlenet(checkpoints.model_spec(model), **options)
+    except ValueError:
+        return None
+    # Operations, for what is computed without a layer is none of the layers.
+    alike, mine = (sorted((part.name, type(part).__name__) for part in m.operations) for m in (twin, model))
+    shape = model.input_shape[1:]
+    # Height, width and channels, whatever the configuration is where it is loaded.
+    options["input_shape"] = list(
+        shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
+    )
+    return options if alike == mine else None
+
+
+def _architecture(model, spec) -> dict:
+    """The model as Keras JSON, its pixel layer with the spec of the whole."""
+    try:
+        config = json.loads(json.dumps(architecture.bare(keras.saving.serialize_keras_object(model))))
+        architecture.check(config)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(
+            "expected a GoogLeNet, or a functional or sequential model of Keras' own layers and ours, built upon one; "
+            f"Received: {model.name}: {error}"
+        ) from error
+    for pixels in _pixels(config):
+        pixels["config"]["spec"] = json.loads(json.dumps(spec.to_dict()))
+    return config
+
+
+def _compare(model, other, half, what) -> None:
+    """Raises ValueError unless two models predict the same."""
+    height, width = checkpoints.model_spec(model).height_width
+    pixels_last = find_pixels(model).data_format == "channels_last"
+    usual = (height, width, 3) if pixels_last else (3, height, width)
+    shape = tuple(n or m for n, m in zip(model.input_shape[1:], usual, strict=True))
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
+    pairs = zip(*(keras.tree.flatten(m(pixels, training=False)) for m in (model, other)), strict=True)
+    sixteen = any(getattr(layer, "compute_dtype", "") in ("float16", "bfloat16") for layer in model.layers)
+    tolerance = 5e-2 if half or sixteen else 1e-4
+    for mine, theirs in pairs:
+        mine, theirs = (np.asarray(keras.ops.convert_to_numpy(value), "float64") for value in (mine, theirs))
+        worst = np.abs(mine - theirs).max() / max(np.abs(mine).max(), 1e-30)
+        if not worst <= tolerance:
+            raise ValueError(
+                f"expected {what} to give the outputs of {model.name}; Received: outputs that differ by {worst:.2g} of "
+                "the largest"
+            )
+
+
+def _add_keras_files(twin, path) -> None:
+    """Keras' own three files, of a copy that is not compiled: `keras.saving.load_model` opens the repository."""
+    archive = path / "model.keras"
+    twin.save(archive)
+    with zipfile.ZipFile(archive) as files:
+        content = {name: files.read(name) for name in folder.KERAS_FILES}
+    metadata = json.loads(content["metadata.json"])
+    metadata.pop("date_saved", None)  # so that the same model is the same files
+    content["metadata.json"] = json.dumps(metadata).encode()
+    if (path / folder.ARCHITECTURE).is_file():  # which we load by, and so it stays
+        content[folder.ARCHITECTURE] = (path / folder.ARCHITECTURE).read_bytes()
+    with zipfile.ZipFile(archive, "w") as files:
+        for name, data in content.items():
+            files.writestr(name, data)
+    _compare(twin, keras.saving.load_model(archive, compile=False), False, "Keras' own files")
+    archive.unlink()
+    for name, data in content.items():
+        (path / name).write_bytes(data)
+
+
+def versions() -> str:
+    """The versions of this package, Keras and its backend, in words."""
+    found = []
+    for name in ("keras-inception", "keras", keras.backend.backend()):
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(name)
+    return ", ".join(found)
