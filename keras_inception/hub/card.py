@@ -69,7 +69,7 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
 
 def measured(name: str, published: Published) -> str:
     """The measured part, between the markers: use, preprocessing, results and provenance."""
-    reference = name if name.startswith("path/") else f"hf://{name}" if "/" in name else f"path/to/{name}"
+    reference = name if name.startswith(("path/", "./")) else f"hf://{name}" if "/" in name else f"path/to/{name}"
     spec, said = published.spec, published.metrics
     steps = ", ".join(f"{key} {_text(value)}" for key, value in (spec.get("preprocessing") or {}).items())
     made = {"weights": spec.get("source"), **published.provenance}

@@ -176,8 +176,8 @@ class _Destination:
                 return commit
             if create_pr:
                 raise PublishError(
-                    f"{self.repository}: the Hub did not answer ({_said(lost)}); whether there is a pull request now is "
-                    "to be seen among its discussions"
+                    f"{self.repository}: the Hub did not answer ({_said(lost)}); whether there is a pull request now "
+                    "is to be seen among its discussions"
                 ) from lost
             if (commit := self._find(message, branch, parent, lost)) is not None:
                 return commit
