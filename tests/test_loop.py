@@ -11,7 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from keras_inception import GoogLeNet, GoogLeNetSpec, model_spec
+from keras_inception import GoogLeNet, GoogLeNetSpec, evaluate, from_hub, model_spec
+from keras_inception.datasets import open_source
 from keras_inception.hub.folder import Published
 from training import network, run
 from training.augmentation import center
@@ -176,6 +177,19 @@ def test_a_fine_tuned_model_says_how_it_was_evaluated():
     assert (spec.preprocessing["size"], spec.preprocessing["resize_to"]) == (48, 56)
     assert spec.preprocessing["resize"] == "short_side", f"as {center.__name__} does it"
     assert model_spec(GoogLeNet(weights="cifar10")).preprocessing["size"] == 32
+
+
+def test_an_evaluation_at_a_size_of_its_own(tmp_path):
+    """The data set's images are of 32 pixels; the network trains on them at 24, and is evaluated at 32."""
+    recipe = Recipe(**{**FIELDS, "sizes": (24,), "eval_size": 32, "epochs": 1})
+    metrics = train(recipe, name="sizes", work_dir=tmp_path, predict=tmp_path / "out.npz")
+    model = from_hub(tmp_path / "model")
+    spec = model_spec(model)
+    assert (spec.input_size, spec.preprocessing["size"], model.input_shape) == (32, 32, (None, 32, 32, 3))
+    assert "one central crop of 32 pixels" in (tmp_path / "model" / "README.md").read_text()
+    source = open_source("synthetic", recipe.eval_split)
+    found = evaluate(model, source, progress=False)
+    assert found.top1_accuracy == pytest.approx(metrics["accuracy"], abs=1e-9)
 
 
 def test_rows_without_an_image_are_counted(tmp_path, monkeypatch, caplog):

@@ -73,6 +73,7 @@ def test_constant():
         (["aux_heads=false"], "aux_heads", False),
         (["sizes=128"], "sizes", (128,)),
         (["sizes=(16,24)", "epochs=2"], "sizes", (16, 24)),
+        (["eval_size=256"], "eval_size", 256),
         (["variant=batch_norm"], "variant", "batch_norm"),
         (["weights=hf://me/flowers@v1"], "weights", "hf://me/flowers@v1"),
         (["dataset='folder'"], "dataset", "folder"),
@@ -111,6 +112,8 @@ def test_settings_reach_inside_the_augmentation():
         ("variant=v3", "variant to be one of paper"),
         ("sizes=(16,24,32)", "one size, or one for each of the 250 epochs"),
         ("sizes=(16.5,)", "sizes to be of type"),
+        ("eval_size=0", "eval_size to be None, or above 0; Received: eval_size=0"),
+        ("eval_size=300", "resize_to to be at least the size; Received: resize_to=256"),
         ("average=1", "average to be None, or between 0 and 1"),
         ("epochs.x=1", "as a whole"),
     ],
@@ -124,8 +127,10 @@ def test_settings_that_are_wrong(setting, message):
 def test_growing_images_and_heads_exclude_each_other():
     with pytest.raises(ValueError, match="one size with aux_heads=True"):
         Recipe(sizes=(32, 64), epochs=2)
+    with pytest.raises(ValueError, match="one size with aux_heads=True.* eval_size=256"):
+        Recipe(eval_size=256)
     recipe = Recipe(sizes=(32, 64), epochs=2, aux_heads=False)
-    assert [recipe.size(epoch) for epoch in range(2)] == [32, 64]
+    assert [recipe.size(epoch) for epoch in range(2)] == [32, 64] and recipe.evaluated_size == 64
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -99,7 +99,7 @@ class TensorFlowBackend:
         def evaluation_batches():
             return input_pipeline.evaluation_batches(
                 evaluation,
-                size=max(recipe.sizes),
+                size=recipe.evaluated_size,
                 resize_to=recipe.resize_to,
                 batch_size=recipe.batch_size,
                 worker=worker,
@@ -168,7 +168,7 @@ class JaxBackend:
 
         def evaluation_batches():
             return array_pipeline.evaluation_batches(
-                evaluation, size=max(recipe.sizes), resize_to=recipe.resize_to, batch_size=recipe.batch_size
+                evaluation, size=recipe.evaluated_size, resize_to=recipe.resize_to, batch_size=recipe.batch_size
             )
 
         return Data(batches, evaluation_batches, input_pipeline.steps_per_epoch(training, recipe.batch_size))

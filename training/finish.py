@@ -48,7 +48,7 @@ def publish(
         "top5": round(100 * metrics["top5_accuracy"], 2),
         "dataset": recipe.dataset,
         "split": recipe.eval_split,
-        "protocol": f"one central crop of {max(recipe.sizes)} pixels, in the training's precision",
+        "protocol": f"one central crop of {recipe.evaluated_size} pixels, in the training's precision",
     }
     provenance = {
         "recipe": f"training/configs/{name}.py",

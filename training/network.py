@@ -25,8 +25,8 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
         source: what the trained model says of where it came from.
     """
     keras.utils.set_random_seed(recipe.seed if recipe.weights_seed is None else recipe.weights_seed)
-    size = max(recipe.sizes)
-    side = size if len(set(recipe.sizes)) == 1 else None  # an image that grows during the training has no one shape
+    size = recipe.evaluated_size
+    side = None if recipe.changes_size else size
     labels = recipe.labels or tuple(classes)
     options = {"input_shape": (side, side, 3), "dropout": recipe.dropout, "classifier_activation": None}
     preprocessing = Preprocessing(size=size, resize="short_side", resize_to=recipe.resize_to).to_dict()

@@ -31,6 +31,10 @@ class Recipe:
         train_split, eval_split: its splits.
         labels: name of a label set that the trained model keeps; None for the data set's own class names.
         sizes: height and width of the input, in pixels; one per epoch, or one for all.
+        eval_size: height and width of the input in evaluations, and of the finished model; None for the largest of
+            `sizes`. A random patch shows things larger than the whole photo does, so that a network which was trained
+            on somewhat smaller images sees them in an evaluation as large as it knows them (Touvron et al., 2019,
+            "Fixing the train-test resolution discrepancy").
         resize_to: the short side before the central crop of an evaluation, in pixels.
         augmentation: what an image goes through (section 6).
         shuffle_buffer: undecoded examples that an order is drawn from.
@@ -84,6 +88,7 @@ class Recipe:
     eval_split: str = "validation"
     labels: str | None = None
     sizes: tuple[int, ...] = (224,)
+    eval_size: int | None = None
     resize_to: int = 256
     augmentation: Augmentation = Augmentation()
     shuffle_buffer: int = 16_384
@@ -134,19 +139,31 @@ class Recipe:
             f"one size, or one for each of the {self.epochs} epochs",
         )
         checks["warmup_epochs"] = (0 <= self.warmup_epochs <= self.epochs, f"from 0 to the {self.epochs} epochs")
-        checks["resize_to"] = (self.resize_to >= max(self.sizes, default=0), "at least the size")
+        checks["eval_size"] = (self.eval_size is None or self.eval_size > 0, "None, or above 0")
+        checks["resize_to"] = (self.resize_to >= self.evaluated_size, "at least the size")
         checks["precision"] = (self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         for name, (holds, expected) in checks.items():
             if not holds:
                 raise ValueError(f"expected {name} to be {expected}; Received: {name}={getattr(self, name)!r}")
-        if self.aux_heads and len(set(self.sizes)) > 1:
+        if self.aux_heads and self.changes_size:
             raise ValueError(
-                f"expected one size with aux_heads=True, whose linear layers depend on it; Received: sizes={self.sizes}"
+                "expected one size with aux_heads=True, whose linear layers depend on it; Received: "
+                f"sizes={self.sizes}, eval_size={self.eval_size}"
             )
 
     def size(self, epoch: int) -> int:
         """Height and width of the input in an epoch, which counts from 0."""
         return self.sizes[epoch if len(self.sizes) > 1 else 0]
+
+    @property
+    def evaluated_size(self) -> int:
+        """Height and width of the input in evaluations."""
+        return max(self.sizes, default=0) if self.eval_size is None else self.eval_size
+
+    @property
+    def changes_size(self) -> bool:
+        """Whether the network sees images of several sizes."""
+        return len({*self.sizes, self.evaluated_size}) > 1
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """The learning rate of a step, which counts from 0."""

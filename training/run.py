@@ -169,7 +169,7 @@ def preview(recipe: Recipe, data_dir, path) -> None:
 
     source = open_source(recipe.dataset, recipe.train_split, data_dir)
     # Where the images grow, as the last epochs see them, and the evaluation.
-    draw_preview(source, recipe.augmentation, max(recipe.sizes), path, seed=recipe.seed, resize_to=recipe.resize_to)
+    draw_preview(source, recipe.augmentation, recipe.evaluated_size, path, seed=recipe.seed, resize_to=recipe.resize_to)
 
 
 class BrokenImages:
