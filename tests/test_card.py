@@ -29,7 +29,7 @@ def test_what_the_hub_indexes():
 
 def test_what_people_read():
     text = card.render("me/net", published(provenance={"recipe": "r.py", "command": "python -m x"}))
-    code = text.split("```python\n")[1].split("```")[0].splitlines()
+    code = text.split("```python\n")[1].split("```")[0].replace("\n\n", "\n").splitlines()
     assert (
         text.count("```") == 2
         and len(code) == 3

@@ -77,6 +77,7 @@ def measured(name: str, published: Published) -> str:
         BEGIN,
         "```python",
         "import keras_inception",
+        "",  # as formatters of code want it, which change cards too
         f'model = keras_inception.from_hub("{reference}")  # RGB pixels 0..255',
         "keras_inception.decode_predictions(model.predict(images), labels=model)",
         "```",
