@@ -58,7 +58,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(tmp_path, data):
     assert len(info["sessions"]) == 2 and all(session["versions"]["keras"] for session in info["sessions"])
     assert (again.work_dir / "curves.png").stat().st_size > 10_000
     assert list((again.work_dir / "tensorboard").iterdir())
-    assert "top-1" in (folder / "README.md").read_text()
+    assert "| top1 |" in (folder / "README.md").read_text()
 
     # Started once more, there is nothing left to do; another recipe may not go on here.
     start(config, data, tmp_path / "killed").finish()
