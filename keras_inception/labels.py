@@ -8,8 +8,6 @@ import operator
 
 import numpy as np
 
-from keras_inception.layers.pixels import find_pixels, stored_spec
-
 # By the number of classes, for predictions that come without a word about their labels. Ten are no sign of CIFAR-10:
 # many a fine-tuned network has ten classes of its own.
 BY_COUNT = {
@@ -174,12 +172,22 @@ def class_pairs(labels, count: int) -> tuple:
 
 def _labels_of(model):
     """The labels in the spec that a model carries."""
-    if find_pixels(model) is None:
+    pixels = _pixels_of(model)
+    if pixels is None:
         raise ValueError(
             f"expected a model of this package, with a layer 'pixels'; Received: labels={model!r}; "
             "pass labels= as a list of names"
         )
-    return stored_spec(model).get("labels")
+    return (pixels.spec or {}).get("labels")
+
+
+def _pixels_of(model):
+    """The layer that carries a model's spec, known by its name: this module imports no layers."""
+    for layer in getattr(model, "layers", ()):
+        found = layer if layer.name == "pixels" and hasattr(layer, "spec") else _pixels_of(layer)
+        if found is not None:
+            return found
+    return None
 
 
 def _pair(label):

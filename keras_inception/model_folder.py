@@ -152,14 +152,14 @@ def _classes(model) -> int | None:
     return shape[1] if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], int) else None
 
 
-def verify(path) -> list[str]:
+def verify(path, *, links=False) -> list[str]:
     """What is wrong with a published folder: one sentence each; none where it is whole, loads, and its card is true.
 
     Args:
-        path: the folder, in the cache of the Hub's client or elsewhere.
+        path: the folder.
+        links: whether its files may be links, as in the cache of the Hub's client.
     """
     path, found = pathlib.Path(path), []
-    links = path.parent.name == "snapshots"
     try:
         published = folder.read_published(path, links=links)
         for name, record in published.files.items():

@@ -10,8 +10,6 @@ import os
 import numpy as np
 from PIL import Image, ImageOps
 
-from keras_inception.layers.pixels import stored_spec
-
 RESIZES = ("short_side", "warp", "central_fraction")
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -291,7 +289,7 @@ def find_preprocessing(preprocessing=None, model=None) -> Preprocessing:
         raise ValueError(f"expected a Preprocessing or its dictionary; Received: preprocessing={preprocessing!r}")
     if model is None:
         return Preprocessing()
-    stored = stored_spec(model).get("preprocessing")
+    stored = _stored(model)
     shape = model.input_shape
     height, width = shape[1:3] if shape[-1] in (1, 3, None) else shape[2:4]
     if not stored:
@@ -299,6 +297,16 @@ def find_preprocessing(preprocessing=None, model=None) -> Preprocessing:
     preprocessing = stored if isinstance(stored, Preprocessing) else Preprocessing.from_dict(dict(stored))
     wanted = (height or preprocessing.height_width[0], width or preprocessing.height_width[1])
     return preprocessing if wanted == preprocessing.height_width else preprocessing.for_size(*wanted)
+
+
+def _stored(model):
+    """The preprocessing in the spec that a model carries in its layer `pixels`: this module imports no layers."""
+    for layer in getattr(model, "layers", ()):
+        spec = getattr(layer, "spec", None) if layer.name == "pixels" else None
+        found = spec.get("preprocessing") if spec else _stored(layer)
+        if found:
+            return found
+    return None
 
 
 def _as_list(images) -> list:

@@ -12,8 +12,8 @@ BOTTOM = {"layers", "preprocessing", "labels"}
 # Which of the package's own parts each part may import, beside itself.
 ALLOWED = {
     "layers": set(),
-    "preprocessing": {"layers"},  # likewise its preprocessing
-    "labels": {"layers"},  # the pixel layer, which carries a model's labels
+    "preprocessing": set(),
+    "labels": set(),
     "datasets": {"preprocessing"},  # what counts as a photo
     "models": BOTTOM,
     "convert": set(),

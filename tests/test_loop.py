@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import math
+import re
 
 import keras
 import pytest
@@ -16,7 +17,7 @@ from keras_inception.datasets import open_source
 from keras_inception.hub.folder import Published
 from training import network, run
 from training.augmentation import center
-from training.finish import card, command
+from training.finish import card, command, measured
 from training.loop import NotFiniteError
 from training.monitors import Monitor
 from training.options import Augmentation
@@ -217,7 +218,7 @@ def test_models_that_differ_in_sampling_alone():
 
 def test_the_card_can_be_repeated_and_indexed():
     recipe = Recipe(**FIELDS, weights="bvlc")
-    metrics = {"top1": 91.5, "top5": 99.0, "dataset": recipe.dataset, "split": "test", "protocol": "p"}
+    metrics = measured(recipe, {"accuracy": 0.915, "top5_accuracy": 0.99})
     provenance = {"command": command("x", ["a=b c"]), "commit": "1f"}
     spec = GoogLeNetSpec(preprocessing={"size": 32}).to_dict()
     published = Published(spec, {}, metrics, provenance=provenance)
@@ -230,5 +231,8 @@ def test_the_card_can_be_repeated_and_indexed():
         "top-5-accuracy": 99.0,
     }
     assert "datasets" not in front, "nobody else has it"
+    for name in ("cifar10", "cifar10:3.0.2", "imagenet_v2/topimages:3.0.0"):
+        found = measured(dataclasses.replace(recipe, dataset=name), {"accuracy": 1.0, "top5_accuracy": 1.0})
+        assert found["dataset"] == re.match("[a-z0-9_]+", name)[0]
     assert "training/configs/x.py --set 'a=b c'" in text and "begun with the weights `bvlc`" in text
     assert "| top1 | 91.5 |" in text and "* commit: 1f" in text

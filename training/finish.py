@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shlex
 
 from keras_inception import checkpoints, remove_aux_heads
@@ -43,13 +44,6 @@ def publish(
     with engine.averaged() as model:
         trained = remove_aux_heads(model) if isinstance(model.output, dict) else model
         checkpoint = checkpoints.to_checkpoint(trained)
-    measured = {
-        "top1": round(100 * metrics["accuracy"], 2),
-        "top5": round(100 * metrics["top5_accuracy"], 2),
-        "dataset": recipe.dataset,
-        "split": recipe.eval_split,
-        "protocol": f"one central crop of {recipe.evaluated_size} pixels, in the training's precision",
-    }
     provenance = {
         "recipe": f"training/configs/{name}.py",
         "command": command(name, settings),
@@ -57,9 +51,24 @@ def publish(
         **_session(pathlib.Path(work_dir) / "run.json"),
     }
     folder = pathlib.Path(work_dir) / FOLDER
-    published = folders.write(folder, checkpoint, metrics=measured, half=recipe.half, provenance=provenance)
+    published = folders.write(
+        folder, checkpoint, metrics=measured(recipe, metrics), half=recipe.half, provenance=provenance
+    )
     (folder / folders.CARD).write_text(card(recipe, published, name=name, epochs=epochs), "utf-8")
     return folder
+
+
+def measured(recipe: Recipe, metrics: dict) -> dict:
+    """The metrics of the last evaluation in percent, and how they were measured, as a published folder has them."""
+    own = recipe.dataset in ("folder", "synthetic")  # known to nobody else
+    return {
+        "top1": round(100 * metrics["accuracy"], 2),
+        "top5": round(100 * metrics["top5_accuracy"], 2),
+        # Of TFDS's name/config:version, what the Hub may know.
+        **({} if own else {"dataset": re.split("[/:]", recipe.dataset)[0]}),
+        "split": recipe.eval_split,
+        "protocol": f"one central crop of {recipe.evaluated_size} pixels, in the training's precision",
+    }
 
 
 def command(name: str, settings=()) -> str:
@@ -89,12 +98,9 @@ def card(recipe: Recipe, published: folders.Published, *, name: str, epochs: flo
     sizes = ", ".join(f"{recipe.sizes.count(size)} at {size} x {size}" for size in sorted(set(recipe.sizes)))
     planned = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
     trained = planned if epochs == recipe.epochs else f"stopped by a callback after {round(epochs, 2):g} of {planned}"
-    own = recipe.dataset in ("folder", "synthetic")  # known to nobody else
     begun = "" if recipe.weights is None else f"\n* begun with the weights `{recipe.weights}`, whose licence holds too"
     weights = "averaged weights" if recipe.average else "the last weights"
     facts = cards.front_matter(f"googlenet-{name}", published, license="apache-2.0")
-    if own:
-        del facts["datasets"]
     text = f"""# GoogLeNet, {name}
 
 The network of "Going deeper with convolutions", variant `{recipe.variant}`, stem `{recipe.stem}`, without auxiliary

@@ -45,14 +45,15 @@ def verify_hub(args) -> int:
     """Checks published models; prints a line for each, and what is wrong with it. 1 if anything is."""
     wrong = False
     for path in args.paths:
-        if path.startswith("hf://"):
+        on_hub = path.startswith("hf://")
+        if on_hub:
             from keras_inception.hub import stores
 
             places = [stores.fetch(path, whole=True).folder]
         else:
             places = models_in(path)
         for place in places:
-            problems = model_folder.verify(place)
+            problems = model_folder.verify(place, links=on_hub)
             wrong = wrong or bool(problems)
             print(f"{place}: {'; '.join(problems) or 'as published'}")
     return int(wrong)

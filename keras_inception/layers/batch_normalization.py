@@ -8,12 +8,11 @@ from keras import ops
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalization, computed by TensorFlow's fused operation where that is possible.
 
-    Keras composes it of some fifteen operations, each of which reads and writes the whole map, in float32 even where
-    the map is bfloat16: more than half of a training step of this network. TensorFlow's `FusedBatchNormV3` reads the
-    map twice, sums in float32 as well, and is merged with the convolution before it and the ReLU behind it. It is taken
-    on the TensorFlow backend, for maps of rank 4 with the channels last and 32 or 16 bits, without a mask and
-    without `synchronized`; in all other cases everything is Keras'. `python -m training.benchmark batch_norm` measures
-    both.
+    Keras composes it of many operations, each of which reads and writes the whole map, in float32 even where the map
+    is bfloat16. TensorFlow's `FusedBatchNormV3` is a single one, which sums in float32 as well, and can be merged with
+    the ReLU behind it. It is taken on the TensorFlow backend, for maps of rank 4 with the channels last and 32 or 16
+    bits, without a mask and without `synchronized`; in all other cases everything is Keras'.
+    `python -m training.benchmark batch_norm` measures both.
 
     Arguments, weights and results are those of `keras.layers.BatchNormalization`: the moving variance takes the batch's
     variance over n, not the one over n - 1 that the operation gives.
