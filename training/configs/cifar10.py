@@ -1,16 +1,15 @@
-"""GoogLeNet on CIFAR-10: batch norm, the small-image stem, images that grow from 24 to 32 pixels.
+"""GoogLeNet on CIFAR-10: batch norm, the small-image stem, images that grow from 20 to 32 pixels.
 
     python -m training.train training/configs/cifar10.py --data-dir DATASETS --work-dir RUN
 
-Two cores are enough: the first eight epochs see the images at 24 pixels, which costs half of 32; convolutions run in
-bfloat16. The schedule is one cycle: linear warm-up, straight to zero. The patches are the paper's, but of 60-100 % of
-the area. What else was tried, 16-18 epochs each, test accuracy in one crop: shifts by four pixels, 89.75 %, but 85.3 %
-with ten crops (`--limit 2000`), for such a network has never seen a thing larger than it is; patches of 40-100 %,
-89.56 %, and 91.7 % of the training images in the last epoch, where these have 95.3 %.
+Two cores are enough: the images are small, the first six epochs' smaller still, and convolutions run in bfloat16. The
+schedule is one cycle: linear warm-up, straight to zero. The patches are the paper's, but of 40-100 % of the area: in
+the mean they magnify by 1.2, which 28 pixels instead of 32 take back, so that the evaluation shows things as large as
+the network knows them (`eval_size`). What else was tried, test accuracy in one crop: shifts by four pixels, 16 epochs,
+89.75 %, but 85.3 % with ten crops (`--limit 2000`), for such a network has never seen a thing larger than it is;
+patches of 40-100 % at 32 pixels, 18 epochs, 89.56 %; of 60-100 % at 32 pixels, 20 epochs, 89.74 %.
 
-Hardware and time: two cores of an Intel Xeon with AMX, 100 minutes beside other work.
-Accuracy: 89.74 %, the float16 file in one crop, and 90.70 % in ten (`keras-inception evaluate --weights cifar10 --data
-cifar10 --data-dir DATASETS --protocol 10`); 89.71 % as trained (`training/results/cifar10`).
+Hardware, time and accuracy: being measured; `weights/cifar10` is still of the recipe that its own card names.
 """
 
 from training.options import Augmentation
@@ -23,12 +22,13 @@ recipe = Recipe(
     dataset="cifar10",
     eval_split="test",
     labels="cifar10",
-    sizes=(24,) * 8 + (32,) * 12,
+    sizes=(20,) * 6 + (28,) * 18,
+    eval_size=32,
     dropout=0.2,
     resize_to=32,
-    augmentation=Augmentation(area=(0.6, 1.0), interpolations=("bilinear", "bicubic"), photometric=0.0, lighting=0.0),
+    augmentation=Augmentation(area=(0.4, 1.0), interpolations=("bilinear", "bicubic"), photometric=0.0, lighting=0.0),
     shuffle_buffer=50_000,
-    epochs=20,
+    epochs=24,
     batch_size=128,
     learning_rate=0.1,
     schedule="polynomial",
