@@ -8,9 +8,9 @@ import tempfile
 
 import keras
 
-from keras_inception import model_folder
 from keras_inception.hub import card as cards
 from keras_inception.hub import folder
+from keras_inception.model_folder import loading, writing
 
 
 def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
@@ -43,13 +43,13 @@ def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
     if text.startswith("hf://"):
         from keras_inception.hub import stores
 
-        return model_folder.load(stores.fetch(text, token=token, endpoint=endpoint).content)
+        return loading.load(stores.fetch(text, token=token, endpoint=endpoint).content)
     path = pathlib.Path(text).expanduser()
     if not (path / folder.CONFIG).is_file():
         raise ValueError(
             f"expected hf://owner/name[@revision], or a folder that holds {folder.CONFIG}; Received: {text!r}"
         )
-    return model_folder.load(folder.read(path))
+    return loading.load(folder.read(path))
 
 
 def push_to_hub(
@@ -123,14 +123,14 @@ def push_to_hub(
         if wrong := [name for name, value in named.items() if value is not None]:
             raise ValueError(f"expected {', '.join(wrong)} only with a repository of the Hub; Received: {place}")
     name = place if on_hub else place.name
-    provenance = {**(provenance or {}), "published with": model_folder.versions()}
+    provenance = {**(provenance or {}), "published with": writing.versions()}
     for_card = {"license": license, "base_model": base_model, "tags": tags}
     given = [key for key, value in for_card.items() if value is not None]
     with tempfile.TemporaryDirectory(prefix="keras_inception") as scratch:
         written = pathlib.Path(scratch) / "model"
         half, facts = dtype == "float16", {"metrics": metrics, "provenance": provenance}
         described = {"preprocessing": preprocessing, "labels": labels}
-        published = model_folder.write(model, written, half=half, keras_files=on_hub, **described, **facts)
+        published = writing.write(model, written, half=half, keras_files=on_hub, **described, **facts)
         text = cards.render(name, published, **for_card)
         (written / folder.CARD).write_bytes((text if card is None else cards.update(card, text, given)).encode())
         if not on_hub:

@@ -510,8 +510,12 @@ def test_publish_fetch_info_and_verify_on_a_hub(embedded, client_of, capsys):
     code, out, _ = run(capsys, "info", "hf://me/tiny@v1", "--json")
     facts = json.loads(out)
     assert (code, facts["commit"], facts["accuracy"]["top1"], facts["classes"]) == (0, commit, 91.5, 10)
+    assert facts["here"] is None and not any(
+        e.path.endswith(".safetensors") for e in client_of.log if e.method == "GET"
+    )
     code, out, _ = run(capsys, "fetch", "hf://me/tiny")
     assert code == 0 and out.strip().endswith(commit)
+    assert json.loads(run(capsys, "info", "hf://me/tiny", "--json")[1])["here"] == "cached"
     code, out, _ = run(capsys, "verify", "hf://me/tiny")
     assert code == 0 and out.strip().endswith(f"{commit}: as published")
     run(capsys, "publish", str(embedded), "me/tiny", "--create-pr", "--message", "Better", "--metric", "top1=92")
@@ -550,6 +554,18 @@ def test_a_network_that_is_built_upon_one_classifies_photos(tmp_path, capsys, ph
         code, out, err = run(capsys, "classify", "a.jpg", "--weights", weights, "--json")
         assert code == 0, err
         assert {row["label"] for row in json.loads(out)["predictions"]} == {"rose", "tulip"}
+
+
+@pytest.mark.parametrize("heads", [False, True])
+def test_what_is_published_without_a_softmax_is_shown_with_one(tmp_path, capsys, photos, heads):
+    options = {"stem": "small", "classes": 3, "aux_heads": heads, "input_shape": (64, 64, 3)}
+    logits = keras_inception.GoogLeNet(weights=None, classifier_activation=None, **options)
+    logits.get_layer("loss3_classifier").bias.assign([5.0, -5.0, 1.0])
+    keras_inception.push_to_hub(logits, tmp_path / "logits", labels=["cat", "dog", "fox"])
+    code, out, err = run(capsys, "classify", "a.jpg", "--weights", tmp_path / "logits", "--json")
+    rows = json.loads(out)["predictions"]
+    assert code == 0 and sum(row["score"] for row in rows) == pytest.approx(1, abs=1e-5), err
+    assert all(0 <= row["score"] <= 1 for row in rows) and rows[0]["label"] == "cat"
 
 
 def test_the_shipped_models_are_as_published(capsys):

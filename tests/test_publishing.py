@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 import keras_inception
-from keras_inception import GoogLeNet, Preprocessing, from_hub, model_folder, model_spec, push_to_hub
+from keras_inception import GoogLeNet, Preprocessing, from_hub, model_spec, push_to_hub
 from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import folder as folders
+from keras_inception.model_folder import writing
+from keras_inception.model_folder.loading import verify
 
 NAME = "me/net"
 
@@ -43,6 +46,27 @@ def nested():
     keras.utils.set_random_seed(3)
     base = GoogLeNet(weights=None, stem="small", include_top=False, pooling="max", input_shape=(32, 32, 3))
     return keras.Sequential([keras.Input((32, 32, 3)), base, keras.layers.Dense(2, name="classes")], name="nested")
+
+
+@pytest.fixture(scope="module")
+def published(model, flowers, tmp_path_factory):
+    """Published folders of both, to be copied: publishing builds each network several times."""
+    place = tmp_path_factory.mktemp("published")
+    push_to_hub(model, place / "model")
+    push_to_hub(flowers, place / "flowers", labels=["rose", "tulip"])
+    return place
+
+
+@pytest.fixture
+def net(published, tmp_path):
+    """A published folder of one's own to spoil."""
+    return shutil.copytree(published / "model", tmp_path / "net")
+
+
+@pytest.fixture
+def functional(published, tmp_path):
+    """The same, of a network that is built upon one."""
+    return shutil.copytree(published / "flowers", tmp_path / "net")
 
 
 def pixels(count=2, size=32):
@@ -269,14 +293,14 @@ def test_wrong_arguments(hub, model, tmp_path):
 
 
 def test_a_model_that_does_not_load_back_is_not_published(hub, model, monkeypatch):
-    right = model_folder.load
+    right = writing.load
 
     def wrong(content):
         loaded = right(content)
         loaded.get_layer("loss3_classifier").bias.assign([9.0, 0.0, 0.0])
         return loaded
 
-    monkeypatch.setattr(model_folder, "load", wrong)
+    monkeypatch.setattr(writing, "load", wrong)
     with pytest.raises(ValueError, match="expected the published files to give the outputs of"):
         publish(hub, model)
     assert not hub.log
@@ -309,14 +333,11 @@ def changed_json(folder, change):
         (lambda d: d["options"].update(dropout=7.0), "0 and 1"),
     ],
 )
-def test_a_folder_that_does_not_fit(tmp_path, model, change, message):
-    push_to_hub(model, tmp_path / "net")
-    changed_json(tmp_path / "net", change)
+def test_a_folder_that_does_not_fit(net, change, message):
+    changed_json(net, change)
     with pytest.raises(CheckpointError, match=message) as caught:
-        from_hub(tmp_path / "net")
-    assert str(tmp_path / "net" / "keras_inception.json") in str(caught.value) or "model.safetensors" in str(
-        caught.value
-    )
+        from_hub(net)
+    assert str(net / "keras_inception.json") in str(caught.value) or "model.safetensors" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -331,36 +352,34 @@ def test_a_folder_that_does_not_fit(tmp_path, model, change, message):
         (lambda tensors: tensors.update({"conv2_3x3/kernel": np.full(2, np.nan)}), "NaN or infinity"),
     ],
 )
-def test_arrays_that_do_not_fit(tmp_path, model, change, message):
+def test_arrays_that_do_not_fit(net, change, message):
     from safetensors.numpy import load_file, save_file
 
-    push_to_hub(model, tmp_path / "net")
-    path = tmp_path / "net" / folders.WEIGHTS
+    path = net / folders.WEIGHTS
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path, metadata={"spec": "{}"})
     record = {"sha256": folders.sha256(path), "bytes": path.stat().st_size}
-    changed_json(tmp_path / "net", lambda d: d["files"].update({folders.WEIGHTS: record}))
+    changed_json(net, lambda d: d["files"].update({folders.WEIGHTS: record}))
     with pytest.raises(CheckpointError, match=message) as caught:
-        from_hub(tmp_path / "net")
-    assert str(tmp_path / "net" / "model.safetensors") in str(caught.value)
+        from_hub(net)
+    assert str(net / "model.safetensors") in str(caught.value)
 
 
-def test_an_architecture_that_is_larger_than_its_weights_is_never_built(tmp_path, flowers):
-    push_to_hub(flowers, tmp_path / "net")
-    path = tmp_path / "net" / folders.ARCHITECTURE
+def test_an_architecture_that_is_larger_than_its_weights_is_never_built(functional):
+    path = functional / folders.ARCHITECTURE
     data = json.loads(path.read_text())
     last = next(layer for layer in data["config"]["layers"] if layer["name"] == "classes")
     last["config"]["units"] = 60_000
     path.write_text(json.dumps(data))
     with pytest.raises(CheckpointError, match="config.json: expected .* bytes"):
-        from_hub(tmp_path / "net")
+        from_hub(functional)
     record = {"sha256": folders.sha256(path), "bytes": path.stat().st_size}
-    changed_json(tmp_path / "net", lambda d: d["files"].update({folders.ARCHITECTURE: record}))
+    changed_json(functional, lambda d: d["files"].update({folders.ARCHITECTURE: record}))
     with pytest.raises(
         CheckpointError, match="expected the architecture of model.safetensors; Received: one that diff"
     ):
-        from_hub(tmp_path / "net")
+        from_hub(functional)
 
 
 def rewritten(folder, change):
@@ -387,33 +406,31 @@ HUGE = [
 
 
 @pytest.mark.parametrize("change", HUGE)
-def test_an_architecture_that_asks_for_much_gets_nothing(tmp_path, flowers, change):
-    push_to_hub(flowers, tmp_path / "net", labels=["rose", "tulip"])
-    rewritten(tmp_path / "net", change)
+def test_an_architecture_that_asks_for_much_gets_nothing(functional, change):
+    rewritten(functional, change)
     tracemalloc.start()
     with pytest.raises(CheckpointError, match="config.json: "):
-        from_hub(tmp_path / "net")
+        from_hub(functional)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 200 << 20, peak
 
 
-def test_labels_that_the_architecture_has_otherwise(tmp_path, flowers):
-    push_to_hub(flowers, tmp_path / "net", labels=["rose", "tulip"])
-    changed_json(tmp_path / "net", lambda d: d["spec"].update(labels=["tulip", "rose"]))
+def test_labels_that_the_architecture_has_otherwise(functional):
+    changed_json(functional, lambda d: d["spec"].update(labels=["tulip", "rose"]))
     with pytest.raises(CheckpointError, match="config.json: expected the spec that keras_inception.json has"):
-        from_hub(tmp_path / "net")
-    changed_json(tmp_path / "net", lambda d: d["spec"].update(variant="resnet"))
+        from_hub(functional)
+    changed_json(functional, lambda d: d["spec"].update(variant="resnet"))
     with pytest.raises(CheckpointError, match="keras_inception.json: expected variant to be one of"):
-        from_hub(tmp_path / "net")
+        from_hub(functional)
 
     def nine(data):
         data["spec"].update(variant="paper", labels=None, classes=9)
 
-    changed_json(tmp_path / "net", nine)
-    rewritten(tmp_path / "net", lambda d: nine(layer(d, "pixels")["config"]))
+    changed_json(functional, nine)
+    rewritten(functional, lambda d: nine(layer(d, "pixels")["config"]))
     with pytest.raises(CheckpointError, match="keras_inception.json: expected classes=2, the model's outputs"):
-        from_hub(tmp_path / "net")
+        from_hub(functional)
 
 
 def test_as_many_classes_are_not_the_same_classes(tmp_path):
@@ -436,7 +453,7 @@ def test_layers_with_statistics_and_whole_numbers(tmp_path):
     np.testing.assert_allclose(outputs(from_hub(tmp_path / "net")), outputs(model), rtol=1e-6)
 
 
-def test_a_function_that_somebody_has_registered_is_not_called(tmp_path, flowers):
+def test_a_function_that_somebody_has_registered_is_not_called(functional):
     called = []
 
     @keras.saving.register_keras_serializable(package="mine")
@@ -444,10 +461,9 @@ def test_a_function_that_somebody_has_registered_is_not_called(tmp_path, flowers
         called.append(arguments)
         return np.zeros((8, 2), "float32")
 
-    push_to_hub(flowers, tmp_path / "net")
-    rewritten(tmp_path / "net", lambda d: layer(d, "classes")["config"].update(kernel_initializer="mine>fun"))
+    rewritten(functional, lambda d: layer(d, "classes")["config"].update(kernel_initializer="mine>fun"))
     with pytest.raises(CheckpointError, match="expected kernel_initializer to be an object; Received: 'mine>fun'"):
-        from_hub(tmp_path / "net")
+        from_hub(functional)
     assert not called
 
 
@@ -459,30 +475,29 @@ def test_a_private_file_does_not_get_into_a_card(tmp_path, model):
     (place / "README.md").symlink_to(tmp_path / "secret")
     with pytest.raises(CheckpointError, match="expected a file; Received: a link"):
         push_to_hub(model, place)
-    assert model_folder.verify(place)[0].endswith("Received: a link, a folder or a device")
+    assert verify(place)[0].endswith("Received: a link, a folder or a device")
 
 
 def test_a_card_that_says_something_else_is_noticed(tmp_path, model):
     push_to_hub(model, tmp_path / "net", metrics={"top1": 50.0, "top5": 90.0})
     card = tmp_path / "net" / "README.md"
     text = card.read_text()
-    assert model_folder.verify(tmp_path / "net") == []
+    assert verify(tmp_path / "net") == []
     for old, new in (
         ("value: 50.0", "value: 51.0"),
         ("| top1 | 50.0 |", "| top1 | 99.9 |"),
         ("keras_inception: end", "x"),
     ):
         card.write_text(text.replace(old, new))
-        assert "README.md: expected" in model_folder.verify(tmp_path / "net")[0], old
+        assert "README.md: expected" in verify(tmp_path / "net")[0], old
     swapped = (
         text.replace("value: 50.0", "value: x").replace("value: 90.0", "value: 50.0").replace("value: x", "value: 90.0")
     )
     card.write_text(swapped)
-    assert len(model_folder.verify(tmp_path / "net")) == 2
+    assert len(verify(tmp_path / "net")) == 2
 
 
-def test_the_order_of_the_axes_is_that_of_whoever_loads(tmp_path, model):
-    push_to_hub(model, tmp_path / "net")
-    assert folders.read_published(tmp_path / "net").options["input_shape"] == [32, 32, 3]
+def test_the_order_of_the_axes_is_that_of_whoever_loads(net):
+    assert folders.read_published(net).options["input_shape"] == [32, 32, 3]
     keras.config.set_image_data_format("channels_first")
-    assert from_hub(tmp_path / "net").input_shape == (None, 3, 32, 32)
+    assert from_hub(net).input_shape == (None, 3, 32, 32)

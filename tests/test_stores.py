@@ -3,6 +3,9 @@
 import json
 import logging
 import os
+import subprocess
+import sys
+import termios
 import time
 
 import numpy as np
@@ -276,11 +279,78 @@ def test_a_download_that_is_cut_again_and_again_is_one_error(hub, tmp_path, monk
 def test_all_of_a_folder_also_after_a_part_of_it(hub, tmp_path):
     hub.create(NAME, {**files(tmp_path), "README.md": b"# net"})
     commit = fetch(hub).commit
-    whole = stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, whole=True)
+    whole = stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, files="all")
     assert (whole.folder / "README.md").read_bytes() == b"# net"
     hub.log.clear()
-    stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, whole=True)
+    stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, files="all")
     assert not hub.log
+
+
+def test_the_json_alone(hub, hub_client, tmp_path, monkeypatch):
+    repository = hub.create(NAME, files(tmp_path))
+    first = fetch(hub).commit
+    repository.push(files(tmp_path, 2.0))
+    requests(hub)
+    said = stores.fetch(f"hf://{NAME}", token="hf_me", endpoint=hub.url, files="none")
+    assert said.content.files == {} and said.content.published.spec == {"variant": "paper"} and said.commit != first
+    assert not any(path.endswith("model.safetensors") for _, path in requests(hub))
+    # What can be had offline is still the commit whose weights are here.
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    assert value_of(fetch(hub)) == 1.0
+    assert stores.fetch(f"hf://{NAME}@{said.commit}", endpoint=hub.url, files="none").commit == said.commit
+
+
+FETCH = """
+import sys
+from keras_inception.hub import stores
+stores.fetch("hf://me/net", token="hf_me", endpoint=sys.argv[1])
+"""
+
+
+def environment(hub, tmp_path):
+    environ = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": ""}
+    return environ | {"HF_HUB_DISABLE_TELEMETRY": "1", "KERAS_INCEPTION_CACHE": str(tmp_path / "cache")}
+
+
+def test_a_terminal_sees_a_progress_bar_and_a_file_does_not(hub, tmp_path):
+    hub.create(NAME, files(tmp_path, size=2_000_000))
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 120))
+    command = [sys.executable, "-c", FETCH, hub.url]
+    ends = {"stdout": subprocess.DEVNULL, "stderr": theirs}
+    with subprocess.Popen(command, env=environment(hub, tmp_path / "terminal"), **ends) as process:
+        os.close(theirs)
+        shown = b""
+        while part := _read(ours):
+            shown += part
+    assert process.returncode == 0, shown
+    assert b"model.safetensors: 100%" in shown and b"8.00M/8.00M" in shown
+    result = subprocess.run(command, env=environment(hub, tmp_path / "file"), capture_output=True, check=True)
+    assert b"%" not in result.stderr and b"%" not in result.stdout
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def test_a_notebook_sees_a_progress_bar(hub, tmp_path):
+    from jupyter_client.manager import start_new_kernel
+
+    hub.create(NAME, files(tmp_path, size=2_000_000))
+    messages = []
+    manager, client = start_new_kernel(env=environment(hub, tmp_path))
+    try:
+        code = f"import sys; sys.argv[1:] = ['{hub.url}']\n{FETCH}"
+        reply = client.execute_interactive(code, timeout=120, output_hook=messages.append)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert reply["content"]["status"] == "ok", reply["content"]
+    shown = [m["content"]["data"] for m in messages if m["header"]["msg_type"] == "display_data"]
+    assert any("application/vnd.jupyter.widget-view+json" in data for data in shown), messages
 
 
 def test_large_files_through_xet(hub_client, tmp_path, monkeypatch):

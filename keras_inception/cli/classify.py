@@ -8,12 +8,14 @@ import pathlib
 import sys
 import warnings
 
+import keras
 from huggingface_hub.utils import tqdm
 
 from keras_inception import checkpoints
 from keras_inception.classify import classify_files, find_images
 from keras_inception.cli.loading import load
 from keras_inception.contact_sheet import PHOTO, contact_sheet
+from keras_inception.evaluation.ensemble import is_logits
 from keras_inception_cli import complain, in_one_line
 
 # A page with more photos than this is no picture any more.
@@ -32,7 +34,7 @@ def classify(args) -> int:
         complain(problem)
     if not paths:
         return 1
-    model = load(args.weights, args.allow_unverified)
+    model = _with_softmax(load(args.weights, args.allow_unverified))
     options = {"top": args.top, "batch_size": args.batch_size, "labels": _labels(model)}
     shown, done, failed = [], 0, len(problems)
     with (
@@ -56,6 +58,18 @@ def classify(args) -> int:
     if shown:
         _draw(args, shown, done)
     return 1 if failed else 0
+
+
+def _with_softmax(model):
+    """The model, with a softmax where it is published without one, for a score is shown as a share."""
+    try:
+        logits = is_logits(model)
+    except ValueError:
+        return model  # shares of another kind, such as sigmoids
+    if not logits:
+        return model
+    (output,) = (model.output["predictions"],) if isinstance(model.output, dict) else model.outputs
+    return keras.Model(model.inputs, keras.layers.Softmax(dtype="float32")(output), name=model.name)
 
 
 def _progress(count):

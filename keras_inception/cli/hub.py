@@ -4,9 +4,10 @@ import pathlib
 
 import keras
 
-from keras_inception import model_folder, publishing
+from keras_inception import publishing
 from keras_inception.cli.loading import load
 from keras_inception.hub import folder, serialization
+from keras_inception.model_folder.loading import verify
 
 
 def publish_model(args) -> int:
@@ -49,11 +50,11 @@ def verify_hub(args) -> int:
         if on_hub:
             from keras_inception.hub import stores
 
-            places = [stores.fetch(path, whole=True).folder]
+            places = [stores.fetch(path, files="all").folder]
         else:
             places = models_in(path)
         for place in places:
-            problems = model_folder.verify(place, links=on_hub)
+            problems = verify(place, links=on_hub)
             wrong = wrong or bool(problems)
             print(f"{place}: {'; '.join(problems) or 'as published'}")
     return int(wrong)

@@ -91,8 +91,11 @@ def _known_of(name: str) -> dict[str, dict]:
     if name.startswith("hf://"):
         from keras_inception.hub import stores
 
-        fetched = stores.fetch(name)
-        return {name: {**_facts(name, fetched.folder, "cached"), "commit": fetched.commit}}
+        fetched = stores.fetch(name, files="none")
+        facts = _facts(name, fetched.folder, "cached")
+        if not (fetched.folder / folder.WEIGHTS).is_file():
+            facts |= {"here": None, "path": None}
+        return {name: {**facts, "commit": fetched.commit}}
     if (pathlib.Path(name) / folder.CONFIG).is_file():
         return {name: _facts(name, pathlib.Path(name), "folder")}
     return _known()
@@ -116,7 +119,7 @@ def fetch_weights(args) -> int:
     if args.tag.startswith("hf://"):
         from keras_inception.hub import stores
 
-        print(stores.fetch(args.tag, whole=True).folder)
+        print(stores.fetch(args.tag, files="all").folder)
         return 0
     embedded = checkpoints.embedded().get(args.tag)
     print(embedded or checkpoints.fetch(args.tag, allow_unverified=args.allow_unverified))

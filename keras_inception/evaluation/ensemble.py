@@ -35,7 +35,7 @@ class Ensemble:
         self.channels_first = shape[1] == 3 and shape[-1] != 3
         self.height_width = shape[2:] if self.channels_first else shape[1:3]
         self.mirrored = mirrored
-        self.logits = [_is_logits(model) if from_logits is None else from_logits for model in self.models]
+        self.logits = [is_logits(model) if from_logits is None else from_logits for model in self.models]
         self.strategy = self._strategy()
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
@@ -155,7 +155,12 @@ def _outputs(outputs):
     return outputs
 
 
-def _is_logits(model) -> bool:
+def is_logits(model) -> bool:
+    """Whether a softmax is still to be taken of a classifier's outputs.
+
+    Raises:
+        ValueError: the last layer does not say it.
+    """
     layer = model.get_layer("predictions") if isinstance(_symbolic(model), dict) else model.layers[-1]
     activation = getattr(layer, "activation", None)
     if isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax:

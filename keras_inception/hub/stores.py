@@ -27,7 +27,7 @@ class Fetched:
     Args:
         folder: where the Hub's client keeps that commit.
         commit: its full hash.
-        content: what a load needs of it.
+        content: what a load needs of it; without files where none were asked for.
     """
 
     folder: pathlib.Path
@@ -69,7 +69,7 @@ def check_revision(**names) -> None:
             raise ValueError(f"expected {argument} to be a name for git, such as v1; Received: {argument}={name!r}")
 
 
-def fetch(reference: str, *, token=None, endpoint=None, whole=False) -> Fetched:
+def fetch(reference: str, *, token=None, endpoint=None, files="needed") -> Fetched:
     """Downloads a published folder, unless it is here.
 
     The reference is resolved to a commit once, and every file is taken from that commit. The JSON must be the one that
@@ -81,7 +81,8 @@ def fetch(reference: str, *, token=None, endpoint=None, whole=False) -> Fetched:
         reference: `hf://owner/name[@revision]`.
         token: of the Hub; None for `HF_TOKEN` or the client's login.
         endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
-        whole: every file that the JSON names, and the card, not only those that a load reads.
+        files: beside the JSON, `"needed"`: those that a load reads; `"all"`: all that it names, and the card; or
+            `"none"`, to read what it says.
 
     Raises:
         ValueError: the reference is malformed, or the repository, revision or a file does not exist or may not be read.
@@ -90,7 +91,7 @@ def fetch(reference: str, *, token=None, endpoint=None, whole=False) -> Fetched:
         DownloadError: the Hub cannot be reached, and nothing of that name is cached.
     """
     repository, revision = parse(reference)
-    source = _Source(reference, repository, token, endpoint, whole)
+    source = _Source(reference, repository, token, endpoint, files)
     pinned = revision is not None and _COMMIT.fullmatch(revision)
     if pinned and (found := source.cached(revision)) is not None:
         return found
@@ -99,7 +100,8 @@ def fetch(reference: str, *, token=None, endpoint=None, whole=False) -> Fetched:
     except _Unanswered as reason:
         return source.from_cache(revision, reason)
     fetched = source.download(commit, blobs)
-    if not pinned:  # and not before it is here: until then the commit before is the one that can be had offline
+    # Not before it is here: until then the commit before is the one that can be had offline.
+    if not pinned and files != "none":
         source.remember(revision, commit)
     return fetched
 
@@ -111,10 +113,10 @@ class _Unanswered(Exception):
 class _Source:
     """A repository of a hub, and the client's cache of it."""
 
-    def __init__(self, reference, repository, token, endpoint, whole):
+    def __init__(self, reference, repository, token, endpoint, files):
         from huggingface_hub import constants
 
-        self.reference, self.repository, self.token, self.whole = reference, repository, token, whole
+        self.reference, self.repository, self.token, self.files = reference, repository, token, files
         self.endpoint = endpoint or constants.ENDPOINT
         self.cache = pathlib.Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
 
@@ -196,14 +198,14 @@ class _Source:
         try:
             if name is not None and not (config.stat().st_size <= folders.MAX_TEXT and _Blob(name).is_of(config)):
                 raise CheckpointError(f"{config}: expected the file of that name; Received: another")
-            content = folders.read(folder, links=True)
-            for file in set(content.published.files) - set(content.files) if self.whole else ():
+            content = self._content(folder)
+            for file in set(self._wanted(content.published)) - set(content.files):
                 folders.checked(folder, file, content.published.files[file], links=True)
         except CheckpointError as error:
             if all((folder / file).is_file() for file in (folders.CONFIG, folders.WEIGHTS)):
                 logger.warning("%s: the cache is not whole, or damaged: %s", self.reference, error)
             return None
-        if self.whole and not (folder / folders.CARD).is_file():
+        if self.files == "all" and not (folder / folders.CARD).is_file():
             return None
         return Fetched(folder, commit, content)
 
@@ -214,11 +216,20 @@ class _Source:
         published = folders.parse(
             folders.read_text(folder, folders.CONFIG, links=True), f"{self.reference}: {folders.CONFIG}"
         )
-        for name in published.files if self.whole else published.needed:
+        for name in self._wanted(published):
             self._file(commit, blobs, name, record=published.files[name])
-        if self.whole and folders.CARD in blobs:
+        if self.files == "all" and folders.CARD in blobs:
             self._file(commit, blobs, folders.CARD, limit=folders.MAX_TEXT)
-        return Fetched(folder, commit, folders.read(folder, links=True))
+        return Fetched(folder, commit, self._content(folder))
+
+    def _wanted(self, published) -> tuple[str, ...]:
+        """The files that were asked for, beside the JSON."""
+        return {"needed": published.needed, "all": tuple(published.files), "none": ()}[self.files]
+
+    def _content(self, folder) -> folders.Content:
+        if self.files == "none":
+            return folders.Content(str(folder), folders.read_published(folder, links=True), {})
+        return folders.read(folder, links=True)
 
     def _file(self, commit, blobs, name, *, record=None, limit=None) -> pathlib.Path:
         """A file of a commit that is what it should be."""

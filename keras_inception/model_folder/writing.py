@@ -1,178 +1,25 @@
-"""A model and its published folder: written so that it loads back the same, and loaded without running anything."""
+"""A model written as a published folder, which is loaded back and compared before anybody gets it."""
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import importlib.metadata
 import json
-import pathlib
 import zipfile
 
 import keras
 import numpy as np
 
 from keras_inception import checkpoints
-from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
+from keras_inception.convert.checkpoint import Checkpoint
 from keras_inception.hub import architecture, folder, serialization
-from keras_inception.hub import card as cards
 from keras_inception.labels import label_set
-from keras_inception.layers.pixels import Pixels, find_pixels
+from keras_inception.layers.pixels import find_pixels
+from keras_inception.model_folder.loading import ACTIVATIONS, load, output_classes, pixel_layers
 from keras_inception.models.googlenet import build_googlenet
 from keras_inception.models.spec import GoogLeNetSpec
 from keras_inception.preprocessing import Preprocessing
 
-_ACTIVATIONS = ("softmax", "linear", "sigmoid")
 # The layer in which every GoogLeNet's own classifier is.
 _CLASSIFIER = "loss3_classifier"
-
-
-def load(content: folder.Content) -> keras.Model:
-    """The model of a published folder.
-
-    Raises:
-        CheckpointError: the folder's files do not fit together, or ask for what is not built; the message names the
-            file.
-    """
-    if content.published.kind == "functional":
-        return _load_functional(content)
-    checkpoint, config = content.checkpoint(), content.name(folder.CONFIG)
-    with _one_error(config):
-        options = _options(content.published.options)
-        spec = _at_size(checkpoint, options)
-        checkpoints.check_claims(Checkpoint(spec.to_dict(), checkpoint.tensors), config)
-        model = build_googlenet(spec, **options)
-    with _one_error(content.name(folder.WEIGHTS)):
-        serialization.assign(checkpoints.network_variables(model), checkpoint.tensors)
-    return model
-
-
-@contextlib.contextmanager
-def _one_error(name):
-    """Turns whatever Keras raises over a stranger's file into one error that names the file."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except Exception as error:
-        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise CheckpointError(f"{name}: {said:.600}") from error
-
-
-def _options(given: dict) -> dict:
-    """The arguments of `build_googlenet` that a folder keeps beside the spec."""
-    known = {"classifier_activation": (str,), "dropout": (int, float), "input_shape": (list,), "name": (str,)}
-    if any(not isinstance(value, known.get(name, ())) for name, value in given.items()):
-        raise ValueError(f"expected the options {', '.join(known)}; Received: {given!r:.200}")
-    options = dict(given)
-    activation = options.get("classifier_activation", "softmax")
-    if activation not in _ACTIVATIONS:
-        raise ValueError(f"expected {', '.join(_ACTIVATIONS)}; Received: classifier_activation={activation!r:.100}")
-    shape = options.get("input_shape")
-    if shape is not None:
-        if len(shape) != 3 or not all(n is None or (type(n) is int and 0 < n <= architecture.MAX_SIZE) for n in shape):
-            raise ValueError(f"expected height, width and channels; Received: input_shape={shape!r:.100}")
-        channels_last = keras.config.image_data_format() == "channels_last"
-        options["input_shape"] = tuple(shape) if channels_last else (shape[2], *shape[:2])
-    return options
-
-
-def _at_size(checkpoint, options) -> GoogLeNetSpec:
-    """The spec, at the size that the options name."""
-    spec = GoogLeNetSpec.from_dict(checkpoint.spec)
-    shape = options.get("input_shape")
-    if shape is None:
-        return spec
-    height, width, channels = shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
-    kernel = checkpoint.tensors.get("conv1_3x3_s1/kernel", checkpoint.tensors.get("conv1_7x7_s2/kernel"))
-    if kernel is not None and channels not in (None, kernel.shape[2:3] and kernel.shape[2]):
-        raise ValueError(f"expected the channels of the first kernel, {kernel.shape}; Received: input_shape={shape}")
-    if None in (height, width):
-        return spec
-    return dataclasses.replace(spec, input_size=height if height == width else (height, width))
-
-
-def _load_functional(content) -> keras.Model:
-    name = content.name(folder.ARCHITECTURE)
-    config = architecture.parse(content.files[folder.ARCHITECTURE].decode("utf-8", "replace"), name)
-    checkpoint, described = content.checkpoint(), content.name(folder.CONFIG)
-    with _one_error(described):
-        spec = checkpoints.checked_spec(checkpoint.spec).to_dict()
-    with _one_error(name):
-        if any(pixels["config"].get("spec") != json.loads(json.dumps(spec)) for pixels in _pixels(config)):
-            raise ValueError(f"expected the spec that {folder.CONFIG} has in the pixel layer; Received: another")
-        expected = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
-        # In a thread of its own, for what Keras remembers of variables that are not made belongs to the thread.
-        with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            model = thread.submit(_built, config, expected).result()
-    with _one_error(described):
-        classes = _classes(model)
-        if classes not in (None, spec["classes"]):
-            raise ValueError(f"expected classes={classes}, the model's outputs; Received: classes={spec['classes']}")
-    with _one_error(content.name(folder.WEIGHTS)):
-        serialization.assign(serialization.model_variables(model), checkpoint.tensors)
-        _finish(model)
-    return model
-
-
-def _built(config, expected) -> keras.Model:
-    """The model of a Keras JSON, whose variables are made only if their shapes are the expected ones."""
-    with keras.StatelessScope() as scope:
-        try:
-            model = keras.saving.deserialize_keras_object(config)
-            shapes = {key: tuple(variable.shape) for key, variable in serialization.model_variables(model).items()}
-            if shapes != expected:
-                wrong = sorted(key for key in {*shapes, *expected} if shapes.get(key) != expected.get(key))
-                raise ValueError(
-                    f"expected the architecture of {folder.WEIGHTS}; Received: one that differs in "
-                    f"{', '.join(f'{key} {shapes.get(key)}, not {expected.get(key)}' for key in wrong[:6])}"
-                )
-        except BaseException:
-            scope.initialize_variables = False
-            raise
-    return model
-
-
-def _finish(model) -> None:
-    """What Keras does after it has loaded weights itself: a `Normalization` computes with its statistics."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()
-        elif hasattr(layer, "layers"):
-            _finish(layer)
-
-
-def _pixels(config):
-    return architecture.objects(config, Pixels.__name__)
-
-
-def _classes(model) -> int | None:
-    """How many classes a model's output has; None where that is no one output of shape (n, classes)."""
-    outputs = model.output_shape
-    shape = outputs.get("predictions") if isinstance(outputs, dict) else outputs
-    return shape[1] if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], int) else None
-
-
-def verify(path, *, links=False) -> list[str]:
-    """What is wrong with a published folder: one sentence each; none where it is whole, loads, and its card is true.
-
-    Args:
-        path: the folder.
-        links: whether its files may be links, as in the cache of the Hub's client.
-    """
-    path, found = pathlib.Path(path), []
-    try:
-        published = folder.read_published(path, links=links)
-        for name, record in published.files.items():
-            folder.checked(path, name, record, links=links)
-        load(folder.read(path, links=links))
-        text = folder.read_text(path, folder.CARD, links=links)
-    except CheckpointError as error:
-        return [str(error)]
-    try:
-        found += cards.problems(text, published)
-    except ValueError as error:
-        found.append(str(error))
-    return [f"{path / folder.CARD}: {problem}" for problem in found]
 
 
 def write(
@@ -225,7 +72,7 @@ def write(
 def _described(model, preprocessing, labels) -> GoogLeNetSpec:
     """The model's spec, with what the caller knows better."""
     spec = checkpoints.model_spec(model)
-    classes = _classes(model)
+    classes = output_classes(model)
     if classes is not None and (classes != spec.classes or not _has_own_classifier(model)):
         # A classifier of one's own, whose classes the GoogLeNet in the model does not know, be they as many.
         spec = dataclasses.replace(spec, classes=classes, labels=None)
@@ -252,7 +99,7 @@ def _plain_options(model) -> dict | None:
     if not {"predictions", "pool5_drop_7x7_s1"} <= set(layers) or not hasattr(model, "operations"):
         return None
     activation = keras.activations.serialize(layers["predictions"].activation)
-    if activation not in _ACTIVATIONS:
+    if activation not in ACTIVATIONS:
         return None
     options = {
         "classifier_activation": activation,
@@ -284,7 +131,7 @@ def _architecture(model, spec) -> dict:
             "expected a GoogLeNet, or a functional or sequential model of Keras' own layers and ours, built upon one; "
             f"Received: {model.name}: {error}"
         ) from error
-    for pixels in _pixels(config):
+    for pixels in pixel_layers(config):
         pixels["config"]["spec"] = json.loads(json.dumps(spec.to_dict()))
     return config
 

@@ -1,0 +1,169 @@
+"""A published folder brought to life: its network built and filled, and nothing of it run."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import pathlib
+
+import keras
+
+from keras_inception import checkpoints
+from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
+from keras_inception.hub import architecture, folder, serialization
+from keras_inception.hub import card as cards
+from keras_inception.layers.pixels import Pixels
+from keras_inception.models.googlenet import build_googlenet
+from keras_inception.models.spec import GoogLeNetSpec
+
+ACTIVATIONS = ("softmax", "linear", "sigmoid")
+
+
+def load(content: folder.Content) -> keras.Model:
+    """The model of a published folder.
+
+    Raises:
+        CheckpointError: the folder's files do not fit together, or ask for what is not built; the message names the
+            file.
+    """
+    if content.published.kind == "functional":
+        return _load_functional(content)
+    checkpoint, config = content.checkpoint(), content.name(folder.CONFIG)
+    with _one_error(config):
+        options = _options(content.published.options)
+        spec = _at_size(checkpoint, options)
+        checkpoints.check_claims(Checkpoint(spec.to_dict(), checkpoint.tensors), config)
+        model = build_googlenet(spec, **options)
+    with _one_error(content.name(folder.WEIGHTS)):
+        serialization.assign(checkpoints.network_variables(model), checkpoint.tensors)
+    return model
+
+
+@contextlib.contextmanager
+def _one_error(name):
+    """Turns whatever Keras raises over a stranger's file into one error that names the file."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{name}: {said:.600}") from error
+
+
+def _options(given: dict) -> dict:
+    """The arguments of `build_googlenet` that a folder keeps beside the spec."""
+    known = {"classifier_activation": (str,), "dropout": (int, float), "input_shape": (list,), "name": (str,)}
+    if any(not isinstance(value, known.get(name, ())) for name, value in given.items()):
+        raise ValueError(f"expected the options {', '.join(known)}; Received: {given!r:.200}")
+    options = dict(given)
+    activation = options.get("classifier_activation", "softmax")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"expected {', '.join(ACTIVATIONS)}; Received: classifier_activation={activation!r:.100}")
+    shape = options.get("input_shape")
+    if shape is not None:
+        if len(shape) != 3 or not all(n is None or (type(n) is int and 0 < n <= architecture.MAX_SIZE) for n in shape):
+            raise ValueError(f"expected height, width and channels; Received: input_shape={shape!r:.100}")
+        channels_last = keras.config.image_data_format() == "channels_last"
+        options["input_shape"] = tuple(shape) if channels_last else (shape[2], *shape[:2])
+    return options
+
+
+def _at_size(checkpoint, options) -> GoogLeNetSpec:
+    """The spec, at the size that the options name."""
+    spec = GoogLeNetSpec.from_dict(checkpoint.spec)
+    shape = options.get("input_shape")
+    if shape is None:
+        return spec
+    height, width, channels = shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
+    kernel = checkpoint.tensors.get("conv1_3x3_s1/kernel", checkpoint.tensors.get("conv1_7x7_s2/kernel"))
+    if kernel is not None and channels not in (None, kernel.shape[2:3] and kernel.shape[2]):
+        raise ValueError(f"expected the channels of the first kernel, {kernel.shape}; Received: input_shape={shape}")
+    if None in (height, width):
+        return spec
+    return dataclasses.replace(spec, input_size=height if height == width else (height, width))
+
+
+def _load_functional(content) -> keras.Model:
+    name = content.name(folder.ARCHITECTURE)
+    config = architecture.parse(content.files[folder.ARCHITECTURE].decode("utf-8", "replace"), name)
+    checkpoint, described = content.checkpoint(), content.name(folder.CONFIG)
+    with _one_error(described):
+        spec = checkpoints.checked_spec(checkpoint.spec).to_dict()
+    with _one_error(name):
+        if any(pixels["config"].get("spec") != json.loads(json.dumps(spec)) for pixels in pixel_layers(config)):
+            raise ValueError(f"expected the spec that {folder.CONFIG} has in the pixel layer; Received: another")
+        expected = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
+        # In a thread of its own, for what Keras remembers of variables that are not made belongs to the thread.
+        with concurrent.futures.ThreadPoolExecutor(1) as thread:
+            model = thread.submit(_built, config, expected).result()
+    with _one_error(described):
+        classes = output_classes(model)
+        if classes not in (None, spec["classes"]):
+            raise ValueError(f"expected classes={classes}, the model's outputs; Received: classes={spec['classes']}")
+    with _one_error(content.name(folder.WEIGHTS)):
+        serialization.assign(serialization.model_variables(model), checkpoint.tensors)
+        _finish(model)
+    return model
+
+
+def _built(config, expected) -> keras.Model:
+    """The model of a Keras JSON, whose variables are made only if their shapes are the expected ones."""
+    with keras.StatelessScope() as scope:
+        try:
+            model = keras.saving.deserialize_keras_object(config)
+            shapes = {key: tuple(variable.shape) for key, variable in serialization.model_variables(model).items()}
+            if shapes != expected:
+                wrong = sorted(key for key in {*shapes, *expected} if shapes.get(key) != expected.get(key))
+                raise ValueError(
+                    f"expected the architecture of {folder.WEIGHTS}; Received: one that differs in "
+                    f"{', '.join(f'{key} {shapes.get(key)}, not {expected.get(key)}' for key in wrong[:6])}"
+                )
+        except BaseException:
+            scope.initialize_variables = False
+            raise
+    return model
+
+
+def _finish(model) -> None:
+    """What Keras does after it has loaded weights itself: a `Normalization` computes with its statistics."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+        elif hasattr(layer, "layers"):
+            _finish(layer)
+
+
+def pixel_layers(config):
+    """The pixel layers in a model's Keras JSON."""
+    return architecture.objects(config, Pixels.__name__)
+
+
+def output_classes(model) -> int | None:
+    """How many classes a model's output has; None where that is no one output of shape (n, classes)."""
+    outputs = model.output_shape
+    shape = outputs.get("predictions") if isinstance(outputs, dict) else outputs
+    return shape[1] if isinstance(shape, tuple) and len(shape) == 2 and isinstance(shape[1], int) else None
+
+
+def verify(path, *, links=False) -> list[str]:
+    """What is wrong with a published folder: one sentence each; none where it is whole, loads, and its card is true.
+
+    Args:
+        path: the folder.
+        links: whether its files may be links, as in the cache of the Hub's client.
+    """
+    path, found = pathlib.Path(path), []
+    try:
+        published = folder.read_published(path, links=links)
+        for name, record in published.files.items():
+            folder.checked(path, name, record, links=links)
+        load(folder.read(path, links=links))
+        text = folder.read_text(path, folder.CARD, links=links)
+    except CheckpointError as error:
+        return [str(error)]
+    try:
+        found += cards.problems(text, published)
+    except ValueError as error:
+        found.append(str(error))
+    return [f"{path / folder.CARD}: {problem}" for problem in found]
