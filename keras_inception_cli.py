@@ -174,6 +174,11 @@ def evaluate_arguments(parser) -> None:
     )
     parser.add_argument("--limit", type=_positive, metavar="N", help="photos at most")
     parser.add_argument("--batch-size", type=_positive, default=64, metavar="N", help="crops at a time (default: 64)")
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "mixed_bfloat16", "mixed_float16"],
+        help="in what the models compute (default: float32, or what is configured for Keras)",
+    )
     parser.add_argument("--json", metavar="OUT.json", help="also write all numbers")
     parser.add_argument("--picture", type=_png, metavar="OUT.png", help="also draw confusions and calibration")
     parser.add_argument("--resume", metavar="FILE", help="keep in FILE what is done, and go on from there")
@@ -229,7 +234,12 @@ def in_one_line(error):
     text = text.replace("allow_unverified=True", "--allow-unverified").removesuffix(
         "; Received: allow_unverified=False"
     )
-    return text if len(text) <= 800 else f"{text[:760]} ... (--debug shows all of it)"
+    return printable(text if len(text) <= 800 else f"{text[:760]} ... (--debug shows all of it)")
+
+
+def printable(text):
+    """A text in which nothing tells the terminal what to do, for some come from strangers' files."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextlib.contextmanager

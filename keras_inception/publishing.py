@@ -1,15 +1,13 @@
 """Models published and loaded: `push_to_hub` and `from_hub`, on disk and on the Hugging Face Hub."""
 
-import hashlib
 import os
 import pathlib
-import shutil
 import tempfile
 
 import keras
 
 from keras_inception.hub import card as cards
-from keras_inception.hub import folder
+from keras_inception.hub import directory, folder, stores
 from keras_inception.model_folder import loading, writing
 
 
@@ -31,7 +29,8 @@ def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
         endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
 
     Returns:
-        A `keras.Model`, not compiled, in Keras' current dtype policy.
+        A `keras.Model`, not compiled, in the dtype policy that it had when it was published; where the folder does not
+        name one, in Keras' current one.
 
     Raises:
         ValueError: there is no such reference, or the weights do not fit the network.
@@ -41,13 +40,12 @@ def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
     """
     text = os.fspath(reference)
     if text.startswith("hf://"):
-        from keras_inception.hub import stores
-
         return loading.load(stores.fetch(text, token=token, endpoint=endpoint).content)
     path = pathlib.Path(text).expanduser()
     if not (path / folder.CONFIG).is_file():
         raise ValueError(
             f"expected hf://owner/name[@revision], or a folder that holds {folder.CONFIG}; Received: {text!r}"
+            + ("" if path.exists() or not stores.is_repository(text) else f", which on the Hub is hf://{text}")
         )
     return loading.load(folder.read(path))
 
@@ -83,8 +81,9 @@ def push_to_hub(
     one commit, upon the commit that was looked at: of two publishers at once, one wins and the other is told.
 
     Args:
-        model: a GoogLeNet, whose architecture follows from its spec; or a functional or sequential model of Keras' own
-            layers and ours that is built upon one, which is published with its architecture.
+        model: a GoogLeNet, whose architecture follows from its spec (what of it is for training alone, such as
+            regularizers and `trainable`, is not published); or a functional or sequential model of Keras' own layers
+            and ours that is built upon one, or changed, which is published with its architecture.
         destination: `owner/name`, also as `hf://owner/name`; or a folder, as a `pathlib.Path` or a text that begins
             with `/`, `./` or `../`.
         preprocessing: how a photo becomes the input, a `Preprocessing`; None for the model's own.
@@ -92,7 +91,7 @@ def push_to_hub(
         metrics: what was measured: numbers, and texts (`dataset`, `split`, `protocol`) that say how.
         license: an identifier of the Hub, such as `"apache-2.0"`.
         base_model: repositories of the Hub that it was made from, for the card.
-        tags: further tags of the card.
+        tags: further tags of the card, one or a list.
         card: the text of a card where there is none yet; its measured part is put between markers. None: a short one.
             A card that is there already is kept: its measured part, its model-index, and of the arguments above what
             is given are brought up to date, nothing else.
@@ -104,7 +103,8 @@ def push_to_hub(
         commit_message: of the commit.
         endpoint: address of the Hub; None for `HF_ENDPOINT` or the public one.
         dtype: `"float16"` for kernels of half precision; None for the variables' own precision.
-        provenance: how it was made, by name: `recipe`, `command`, `versions`, `commit`. What published it is added.
+        provenance: how it was made, texts by name: `recipe`, `command`, `versions`, `commit`. What published it is
+            added.
 
     Returns:
         The full hash of the commit; for a folder, `"sha256:..."` of its JSON, which names the hashes of all files.
@@ -122,8 +122,9 @@ def push_to_hub(
         named = {"version": version, "revision": revision, "private": private, "create_pr": create_pr or None}
         if wrong := [name for name, value in named.items() if value is not None]:
             raise ValueError(f"expected {', '.join(wrong)} only with a repository of the Hub; Received: {place}")
+    before = None if on_hub else directory.revision(place)
     name = place if on_hub else place.name
-    provenance = {**(provenance or {}), "published with": writing.versions()}
+    provenance = {**folder.check_provenance(provenance or {}), "published with": writing.versions()}
     for_card = {"license": license, "base_model": base_model, "tags": tags}
     given = [key for key, value in for_card.items() if value is not None]
     with tempfile.TemporaryDirectory(prefix="keras_inception") as scratch:
@@ -134,7 +135,7 @@ def push_to_hub(
         text = cards.render(name, published, **for_card)
         (written / folder.CARD).write_bytes((text if card is None else cards.update(card, text, given)).encode())
         if not on_hub:
-            return _put(written, place, given)
+            return directory.put(written, place, before, given)
         from keras_inception.hub import publish
 
         message = commit_message or f"Publish {name.partition('/')[2]} with keras_inception"
@@ -147,31 +148,9 @@ def _destination(destination):
     text = os.fspath(destination)
     if isinstance(destination, pathlib.PurePath) or text.startswith(("/", "./", "../", "~")):
         return pathlib.Path(text).expanduser()
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
     name = text.removeprefix("hf://")
-    try:
-        validate_repo_id(name)
-    except HFValidationError as error:
-        raise ValueError(f"expected owner/name, or a folder as a Path; Received: {text!r} ({error})") from error
-    if name.count("/") != 1:
-        raise ValueError(f"expected owner/name, or a folder that begins with /, ./ or ../; Received: {text!r}")
+    if not stores.is_repository(name):
+        raise ValueError(
+            f"expected owner/name, or a folder as a Path, or one that begins with /, ./ or ../; Received: {text!r}"
+        )
     return name
-
-
-def _put(written, place, given) -> str:
-    """Puts a finished folder in its place, file by file, the JSON last: until then it does not fit, and is refused."""
-    place.mkdir(parents=True, exist_ok=True)
-    if any(place.iterdir()) and not (place / folder.CONFIG).is_file():
-        raise ValueError(f"expected an empty folder, or one that was published before; Received: {place}")
-    if (place / folder.CARD).exists():
-        card = cards.update(folder.read_text(place, folder.CARD), (written / folder.CARD).read_text("utf-8"), given)
-        (written / folder.CARD).write_bytes(card.encode())
-    for name in sorted((file.name for file in written.iterdir()), key=lambda name: name == folder.CONFIG):
-        handle, partial = tempfile.mkstemp(dir=place, prefix=f".{name}.")
-        os.close(handle)
-        shutil.copyfile(written / name, partial)
-        os.chmod(partial, 0o644)  # mkstemp's files are private
-        os.replace(partial, place / name)
-    return f"sha256:{hashlib.sha256((place / folder.CONFIG).read_bytes()).hexdigest()}"

@@ -16,6 +16,14 @@ def seeded():
     keras.config.set_image_data_format("channels_last")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory):
+    """No test reads or writes what the user has cached."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def hub_client(tmp_path, monkeypatch):
     """The Hub's own client, with a cache and a login of its own, and no word to the public Hub."""

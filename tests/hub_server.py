@@ -28,7 +28,7 @@ import urllib.parse
 import yaml
 from hub_repository import Conflict, File, Repository, pointer
 
-FAULTS = ("cut", "corrupt", "slow", "status", "lost_answer", "first")
+FAULTS = ("cut", "corrupt", "slow", "status", "lost_answer", "strange_answer", "first")
 
 
 @dataclasses.dataclass
@@ -38,7 +38,8 @@ class Fault:
     Args:
         kind: `"cut"`: the answer's body ends after `after` bytes; `"corrupt"`: its byte `after` has another value;
             `"slow"`: nothing is sent for `seconds`; `"status"`: `status` is answered, nothing done; `"lost_answer"`:
-            it is done, and the connection closed without an answer; `"first"`: `call` is called first, with the hub.
+            it is done, and the connection closed without an answer; `"strange_answer"`: it is done, and a page answered
+            instead of what was asked for, as by a proxy; `"first"`: `call` is called first, with the hub.
         method: of the request.
         path: a regular expression for the whole path.
         times: how many requests; None for all.
@@ -232,6 +233,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault and fault.kind == "lost_answer":
             self.close_connection = True
             return
+        if fault and fault.kind == "strange_answer":
+            data, status, headers = b"<html>Please log in</html>", 200, {"Content-Type": "text/html"}
         self.status = status
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data) if length is None else length), **dict(headers)}.items():

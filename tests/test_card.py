@@ -30,11 +30,10 @@ def test_what_the_hub_indexes():
 def test_what_people_read():
     text = card.render("me/net", published(provenance={"recipe": "r.py", "command": "python -m x"}))
     code = text.split("```python\n")[1].split("```")[0].replace("\n\n", "\n").splitlines()
-    assert (
-        text.count("```") == 2
-        and len(code) == 3
-        and code[1] == 'model = keras_inception.from_hub("hf://me/net")  # RGB pixels 0..255'
-    )
+    assert text.count("```") == 2 and len(code) == 4  # the import, and three lines
+    assert code[1] == 'model = keras_inception.from_hub("hf://me/net")'
+    bare = card.render("me/net", published(options={"include_preprocessing": False}))
+    assert "images = (images - [123, 117, 104]) * [1, 1, 1]\n" in bare and "not in the model's first layer" in bare
     for part in (
         "| top1 | 91.25 |",
         "size 32",
@@ -81,6 +80,73 @@ def test_what_its_author_wrote_stays_as_it_was_written():
         and facts["version"] == 1.1
         and facts["quoted"] == [1, 2]
     )
+
+
+FRONTS = {
+    "keys with blanks and points": "model-index:\n- old\nmy key: 1\nother.key: {a: 2}\n",
+    "a comment behind what is replaced": "datasets: [x]\n# mine\nlicense: gpl\n",
+    "keys in one line": "{license: gpl, tags: [a], datasets: [x]}\n",
+    "anchors": "datasets: &d [x]\nlicense: gpl\nalso: *d\n",
+    "a text that looks like a key": 'datasets: "a\nlicense: b"\nlicense: gpl\n',
+    "a block": "summary: |\n  license: no\n\n  datasets: no\nlicense: gpl\ndatasets: [x]\n",
+    "a document's end": "license: gpl\ndatasets: [x]\n...\n",
+}
+
+
+@pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS)
+@pytest.mark.parametrize("lead", ["", "\n \n", "\ufeff"])
+def test_no_way_to_write_a_card_costs_its_author_anything(front, lead):
+    text = card.update(f"{lead}---\n{front}---\nText\n", card.render("me/net", published(), license="mit"))
+    assert text.startswith(f"{lead}---\n") and text.removeprefix(lead).count("---\n") == 2 and "Text\n" in text
+    before, after = yaml.safe_load(front), yaml.safe_load(text.removeprefix(lead).split("---\n")[1])
+    ours = {"model-index", "datasets", "library_name", "pipeline_tag"}
+    assert {key: after[key] for key in set(before) - ours} == {key: before[key] for key in set(before) - ours}
+    assert after["datasets"] == ["cifar10"] and after["model-index"][0]["name"] == "net"
+    assert after["license"] == before.get("license", "mit") and ("# mine" in text) == ("# mine" in front)
+    assert card.update(text, text) == text
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "model-index: 5",
+        "model-index: [5]",
+        "model-index: [{results: 1}]",
+        "model-index: [{name: x, results: }]",
+        "model-index: [{results: [{metrics: [5, {type: [1]}]}]}]",
+        "x: " + "[" * 5000,
+        "x: !!timestamp foo",
+        "x: 2001-99-99",
+        "x: !!python/object:os.system {}",
+        "? [a]\n: b",
+        "x: !!int foo",
+        "x: !!binary 5",
+    ],
+)
+def test_a_card_of_anything_is_looked_at_and_is_no_riddle(front):
+    try:
+        found = card.problems(f"---\n{front}\n---\n", published())
+    except ValueError as error:
+        found = [str(error)]
+    assert found and all(problem.startswith("expected ") for problem in found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("-:[]{}#&*!|>'\"\n\r ab", max_size=40))
+def test_any_front_matter_keeps_its_facts_or_is_refused(front):
+    theirs = f"---\n{front}\n---\n"
+    try:
+        before = card._facts(theirs)
+        text = card.update(theirs, card.render("me/net", published()))
+    except ValueError:
+        return
+    after = card._facts(text)
+    assert {key: after[key] for key in before} == before
+
+
+def test_one_tag_is_one_tag():
+    facts = card.front_matter("me/net", published(), tags="fun")
+    assert "fun" in facts["tags"] and "f" not in facts["tags"]
 
 
 def test_a_card_without_front_matter():

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -260,6 +261,14 @@ def test_evaluate(classes, weights, capsys):
     source = keras_inception.datasets.open_source("folder", "all", "animals")
     expected = keras_inception.evaluate(model, source, "10", progress=False)
     assert found["confusion"] == expected.confusion.tolist()
+
+
+def test_evaluate_in_half_precision(classes, weights, capsys, monkeypatch):
+    monkeypatch.setattr("keras_inception.cli.loading.GoogLeNet", keras_inception.GoogLeNet)
+    arguments = ("evaluate", "--weights", weights, "--data", "animals", "--json", "out.json")
+    for precision, expected in ((), "float32"), (("--precision", "mixed_bfloat16"), "bfloat16"):
+        assert run(capsys, *arguments, *precision)[0] == 0
+        assert json.loads((classes / "out.json").read_text())["precisions"] == [expected]
 
 
 def test_evaluate_an_ensemble_as_a_table(classes, weights, capsys):
@@ -554,6 +563,59 @@ def test_a_network_that_is_built_upon_one_classifies_photos(tmp_path, capsys, ph
         code, out, err = run(capsys, "classify", "a.jpg", "--weights", weights, "--json")
         assert code == 0, err
         assert {row["label"] for row in json.loads(out)["predictions"]} == {"rose", "tulip"}
+
+
+def test_a_network_that_takes_no_pixels_classifies_photos(tmp_path, capsys, photos, weights):
+    usual = keras_inception.GoogLeNet(weights=weights, allow_unverified=True)
+    bare = keras_inception.GoogLeNet(
+        weights=weights, allow_unverified=True, include_preprocessing=False, classifier_activation=None
+    )
+    for name, each in (("usual", usual), ("bare", bare)):
+        keras_inception.push_to_hub(each, tmp_path / name)
+    scores = []
+    for name in ("usual", "bare"):
+        code, out, err = run(capsys, "classify", "a.jpg", "--weights", tmp_path / name, "--json")
+        assert code == 0, err
+        scores.append([row["score"] for row in json.loads(out)["predictions"]])
+    np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data, card: data["files"]["model.safetensors"].update(bytes=10**400),
+        lambda data, card: data["files"]["model.safetensors"].update(bytes=1 << 42),
+        lambda data, card: data["metrics"].update(top1=10**400),
+        lambda data, card: data["spec"].pop("mean"),
+        lambda data, card: data["spec"].update(source="\x1b]0;pwned\x07\x1b[2J\ud800"),
+        lambda data, card: data["spec"].update(preprocessing={"evil": 1}),
+        lambda data, card: data["spec"].update(preprocessing={"size": 10**9}),
+        lambda data, card: card.write_text("---\nmodel-index: 5\n---\n"),
+        lambda data, card: card.write_text("---\nx: " + "[" * 5000 + "\n---\n"),
+        lambda data, card: card.write_text("---\nx: !!timestamp foo\n---\n"),
+    ],
+)
+def test_a_strangers_folder_is_one_line_and_never_a_traceback(embedded, tmp_path, capsys, change):
+    place = tmp_path / "hub" / "net"
+    shutil.copytree(embedded, place)
+    data = json.loads((place / "keras_inception.json").read_text())
+    change(data, place / "README.md")
+    (place / "keras_inception.json").write_text(json.dumps(data))
+    for command in (("verify", place), ("list", "--hub", place.parent), ("info", place), ("info", place, "--json")):
+        code, out, err = run(capsys, *command)
+        assert code in (0, 1) and len(err.splitlines()) <= 1, (command, err)
+        assert all(line.isprintable() for line in (out + err).splitlines())
+        assert command[0] != "verify" or len(out.splitlines()) == 1
+
+
+def test_publishing_what_is_embedded_or_on_the_hub_keeps_what_is_known_of_it(embedded, client_of, capsys, tmp_path):
+    assert run(capsys, "publish", str(embedded), "me/tiny", "--metric", "top1=91.5", "--license", "mit")[0] == 0
+    assert run(capsys, "publish", "hf://me/tiny", str(tmp_path / "one"))[0] == 0
+    assert run(capsys, "publish", "cifar10", str(tmp_path / "two"))[0] == 0
+    first, second = (folders.read_published(tmp_path / name) for name in ("one", "two"))
+    shipped = folders.read_published(checkpoints.embedded()["cifar10"])
+    assert first.metrics == {"top1": 91.5} and "license: mit" in (tmp_path / "one" / "README.md").read_text()
+    assert second.metrics == shipped.metrics and second.provenance["recipe"] == shipped.provenance["recipe"]
 
 
 @pytest.mark.parametrize("heads", [False, True])

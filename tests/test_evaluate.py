@@ -372,6 +372,7 @@ def test_the_report(tmp_path):
     evaluation.save(tmp_path / "out.json", tmp_path / "out.png")
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["protocol"]["name"] == "10" and data["protocol"]["crops"] == 10 and data["models"] == ["small", "other"]
+    assert data["precisions"] == ["float32", "float32"]
     assert data["top1_accuracy"] == evaluation.top1_accuracy and data["confusion"] == evaluation.confusion.tolist()
     assert [entry["images"] for entry in data["classes"]] == [2, 2, 2, 1, 0, 0, 0]
     assert data["classes"][4]["top1_accuracy"] is None

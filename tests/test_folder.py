@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -93,8 +95,11 @@ def test_a_changed_byte_is_noticed(tmp_path):
         (content(files={"README.md": {"sha256": SHA, "bytes": 1}}), "expected the names of files in the folder"),
         (content(files={"a": {"sha256": SHA}}), "expected sha256 and bytes of a"),
         (content(files={"a": {"sha256": SHA[1:], "bytes": 1}}), "expected the sha256 of a"),
-        (content(files={"a": {"sha256": SHA, "bytes": -1}}), "expected the size of a in bytes"),
-        (content(files={"a": {"sha256": SHA, "bytes": 1.5}}), "expected the size of a in bytes"),
+        (content(files={"a": {"sha256": SHA, "bytes": -1}}), "expected the size of a, up to"),
+        (content(files={"a": {"sha256": SHA, "bytes": 1.5}}), "expected the size of a, up to"),
+        (content(files={"a": {"sha256": SHA, "bytes": 1 << 41}}), "expected the size of a, up to"),
+        (content(files={"a": {"sha256": SHA, "bytes": 10**30}}), "which is no number of 64 bits"),
+        (content().replace('"bytes": 3', f'"bytes": {"9" * 4000}'), "which is no number of 64 bits"),
     ],
 )
 def test_json_that_is_refused(tmp_path, text, message):
@@ -130,6 +135,20 @@ def test_links_and_devices_are_not_read(tmp_path, name):
     os.mkfifo(path)
     with pytest.raises(CheckpointError, match="expected a file; Received: a link, a folder or a device"):
         folders.read(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("size", [100, 3 << 30, 1 << 40])
+def test_a_file_of_another_size_than_is_claimed_takes_no_more_memory_than_it_has(tmp_path, size):
+    folders.write(tmp_path / "mine", checkpoint())
+    path = tmp_path / "mine" / folders.CONFIG
+    data = json.loads(path.read_text())
+    data["files"][folders.WEIGHTS]["bytes"] = size
+    path.write_text(json.dumps(data))
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="model.safetensors: expected .* bytes; Received: "):
+        folders.read(tmp_path / "mine")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_what_is_loaded_is_what_was_checked(tmp_path):
@@ -171,10 +190,16 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
         folders.read_published(path.parent)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, None, [1]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), True, None, [1], np.zeros((2, 2))])
 def test_metrics_that_are_no_numbers(value):
     with pytest.raises(ValueError, match="expected metrics to be finite numbers and texts by name; Received: top1="):
         folders.check_metrics({"top1": value})
+
+
+@pytest.mark.parametrize("provenance", [{"recipe": pathlib.Path("x")}, {"seed": 1}, {1: "x"}])
+def test_provenance_that_is_no_text(provenance):
+    with pytest.raises(ValueError, match="expected provenance to be texts by name; Received: "):
+        folders.check_provenance(provenance)
 
 
 def test_git_knows_the_same_blob(tmp_path):

@@ -85,6 +85,8 @@ HOSTILE = [
     lambda config: layer(config, "out")["config"].update(dtype="int8_from_float32"),
     lambda config: layer(config, "in")["config"].update(batch_shape=[None, 150_000_000]),
     lambda config: layer(config, "out")["config"].update(units=float("inf")),
+    lambda config: layer(config, "out")["config"].update(activation={"value": ["4wEAAAA=", None, None]}),
+    lambda config: config["config"]["layers"].reverse(),
 ]
 
 
@@ -94,6 +96,59 @@ def test_anything_else_is_refused(change):
     change(config)
     with pytest.raises(CheckpointError, match="^config.json: expected .*; Received: "):
         parse(config)
+
+
+def serialized(*layers, shape=(8, 8, 16)):
+    inputs = x = keras.Input(shape)
+    for each in layers:
+        x = each(x)
+    model = keras.Model(inputs, x)
+    return json.loads(json.dumps(architecture.bare(keras.saving.serialize_keras_object(model))))
+
+
+L = keras.layers
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        ([L.Normalization(axis=(1, 2, 3), mean=0.0, variance=1.0)], "Normalization over one axis, and directly behind"),
+        ([L.Normalization(axis=(2, 3))], "Normalization over one axis, and directly behind"),
+        ([L.Flatten(), L.Normalization(mean=0.0, variance=1.0)], "Normalization over one axis, and directly behind"),
+        ([L.UpSampling2D(2), L.AdaptiveAveragePooling2D(4)], "no layer that enlarges maps.*; Received: UpSampling2D"),
+        ([L.ZeroPadding2D(65), L.AdaptiveMaxPooling2D(4)], "no layer that enlarges maps.*; Received: ZeroPadding2D"),
+        ([L.Permute((3, 1, 2)), our_layers.CeilAveragePooling2D()], "no layer that enlarges maps.*; Received: Permute"),
+        ([lambda x: L.Concatenate(axis=1)([x, x]), L.AdaptiveAveragePooling2D(4)], "; Received: Concatenate"),
+    ],
+)
+def test_what_would_be_dear_to_build(layers, message):
+    with pytest.raises(CheckpointError, match=message):
+        parse(serialized(*layers))
+
+
+def test_calls_without_end():
+    config = serialized(L.ReLU())
+    config["config"]["layers"][1]["inbound_nodes"] *= 2000
+    with pytest.raises(CheckpointError, match="at most 2000 calls of layers; Received: 2001"):
+        parse(config)
+
+
+def test_the_same_layers_in_other_places_are_built():
+    for layers in (
+        [L.Normalization(mean=[0.0] * 16, variance=[1.0] * 16), L.UpSampling2D(2)],
+        [L.ZeroPadding2D(1), lambda x: L.Concatenate()([x, x]), L.AdaptiveAveragePooling2D(4)],
+        [our_layers.CeilAveragePooling2D(), L.Flatten(), L.Dense(2)],
+    ):
+        assert keras.saving.deserialize_keras_object(parse(serialized(*layers)))
+    # One layer that is called on the outputs of two, one of which takes its own.
+    shared = L.Dense(16)
+    assert keras.saving.deserialize_keras_object(parse(serialized(shared, L.ReLU(), shared)))
+
+
+def test_an_output_may_have_any_name():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, {"x_activation": L.Dense(2, name="d")(inputs), "dtype": L.Dense(3, name="e")(inputs)})
+    parse(json.loads(json.dumps(architecture.bare(keras.saving.serialize_keras_object(model)))))
 
 
 @pytest.mark.parametrize(

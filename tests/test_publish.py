@@ -179,6 +179,59 @@ def test_an_upload_that_fails_is_one_error(hub, folder, status):
     assert set(hub.fired()) == {"status"} and history(hub) == ["pushed", "initial commit"]
 
 
+STEPS = {
+    "create": ("POST", "/api/repos/create"),
+    "info": ("GET", f"/api/models/{NAME}"),
+    "refs": ("GET", f"/api/models/{NAME}/refs"),
+    "validate": ("POST", "/api/validate-yaml"),
+    "preupload": ("POST", f"/api/models/{NAME}/preupload/main"),
+    "batch": ("POST", f"/{NAME}.git/info/lfs/objects/batch"),
+    "commit": ("POST", COMMIT),
+    "check": ("GET", f"/api/models/{NAME}/revision/[0-9a-f]+"),
+    "tag": ("POST", f"/api/models/{NAME}/tag/.*"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_page_instead_of_an_answer_is_never_taken_for_one(hub, folder, step):
+    if step != "create":
+        hub.create(NAME, {"x": b"1"})
+    hub.order("strange_answer", *STEPS[step])
+    try:
+        commit = send(hub, folder, version="v1")
+    except PublishError as error:
+        published = step == "check"
+        assert ("was published, but could not be checked" in str(error)) is published
+        assert ("nothing was published" in str(error)) is not published
+        assert (history(hub)[0] == "mine") is published and not hub.repositories[NAME].refs["tags"]
+    else:  # it was looked up, or asked again
+        assert hub.repositories[NAME].refs["tags"] == {"v1": commit}
+        assert hub.repositories[NAME].resolve("main") == commit and history(hub).count("mine") == 1
+    assert hub.fired() == ["strange_answer"]
+
+
+def test_a_tag_that_is_not_there_is_not_said_to_be(hub, folder):
+    hub.create(NAME, {"x": b"1"})
+    repository = hub.repositories[NAME]
+    hub.order("strange_answer", "POST", f"/api/models/{NAME}/tag/.*")
+    refs = f"/api/models/{NAME}/refs"
+    hub.order("first", "GET", refs, call=lambda hub: None)
+    hub.order("first", "GET", refs, call=lambda hub: repository.set_ref("tags", "v1", None))
+    with pytest.raises(PublishError, match="was published, but could not be tagged 'v1': the repository has no such"):
+        send(hub, folder, version="v1")
+    assert history(hub)[0] == "mine"
+
+
+def test_a_commit_that_is_answered_too_late_is_found(hub, folder, monkeypatch):
+    hub.create(NAME, {"x": b"1"})
+    monkeypatch.setattr(publish._within, "__defaults__", (1.0,))
+    # Not there when it is looked for, and there when it is sent once more.
+    hub.order("slow", "POST", COMMIT, seconds=2.5)
+    hub.order("slow", "POST", COMMIT, seconds=0.9)
+    commit = send(hub, folder)
+    assert history(hub) == ["mine", "pushed", "initial commit"] and hub.repositories[NAME].resolve("main") == commit
+
+
 def test_a_hub_that_is_gone_after_the_commit(hub, folder, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client's pauses
     hub.create(NAME, {"x": b"1"})

@@ -58,7 +58,18 @@ def test_parse(reference, expected):
 
 @pytest.mark.parametrize(
     "reference",
-    ["hf://net", "hf://me/net/model.safetensors", "hf://me/net@", "me/net", "hf://me/ net", "hf://me/net@a..b"],
+    [
+        "hf://net",
+        "hf://me/net/model.safetensors",
+        "hf://me/net@",
+        "me/net",
+        "hf://me/ net",
+        "hf://me/net@a..b",
+        "hf://../..",
+        "hf://mé/net",
+        "hf://me/net.git",
+        "hf://me/a--b",
+    ],
 )
 def test_malformed_references(reference):
     with pytest.raises(ValueError, match="expected hf://owner/name or hf://owner/name@revision; Received"):
@@ -87,6 +98,57 @@ def test_a_commit_that_is_cached_takes_no_request(hub, hub_client, tmp_path, mon
     monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
     assert value_of(fetch(hub, f"hf://{NAME}@{commit}")) == 1.0
     assert not requests(hub)
+
+
+def test_a_hub_that_answers_with_another_commit_is_not_believed(hub, tmp_path):
+    repository = hub.create(NAME, files(tmp_path))
+    first, second = repository.resolve("main"), repository.push(files(tmp_path, 2.0))
+    known, repository.resolve = repository.resolve, lambda name: second if name == first else known(name)
+    with pytest.raises(ChecksumError, match=f"expected that commit; Received: {second}"):
+        fetch(hub, f"hf://{NAME}@{first}")
+
+
+@pytest.fixture
+def no_links(monkeypatch):
+    """A file system without links, as on many a Windows."""
+    monkeypatch.setattr("huggingface_hub.file_download.are_symlinks_supported", lambda folder=None: False)
+
+
+def test_without_links_the_json_is_checked_and_what_is_damaged_is_fetched_anew(hub, hub_client, tmp_path, no_links):
+    hub.create(NAME, files(tmp_path, metrics={"top1": 50.0}))
+    fetched = fetch(hub)
+    config, pinned = fetched.folder / folders.CONFIG, f"hf://{NAME}@{fetched.commit}"
+    assert not config.is_symlink()
+    requests(hub)
+    assert value_of(fetch(hub, pinned)) == 1.0 and not requests(hub)
+    for name in (folders.CONFIG, folders.WEIGHTS):
+        path = fetched.folder / name
+        right = path.read_bytes()
+        path.write_bytes(right.replace(b"50.0", b"99.9") if name == folders.CONFIG else right[:-1] + b"x")
+        assert path.read_bytes() != right
+        assert fetch(hub, pinned).content.published.metrics == {"top1": 50.0} and path.read_bytes() == right
+
+
+def test_without_links_and_without_a_note_it_is_said_that_nothing_was_checked(
+    hub, hub_client, tmp_path, no_links, caplog, monkeypatch
+):
+    from huggingface_hub import snapshot_download
+
+    hub.create(NAME, files(tmp_path))
+    snapshot_download(NAME, endpoint=hub.url, token="hf_me")
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    assert value_of(fetch(hub)) == 1.0
+    assert "nothing on this machine says whether" in caplog.text
+
+
+def test_what_the_clients_own_tools_have_cached_is_there_offline(hub, hub_client, tmp_path, monkeypatch, caplog):
+    from huggingface_hub import snapshot_download
+
+    commit = hub.create(NAME, files(tmp_path)).resolve("main")
+    snapshot_download(NAME, endpoint=hub.url, token="hf_me")
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    assert value_of(fetch(hub)) == 1.0
+    assert f"commit {commit} of the cache, which it was when another program asked its hub, " in caplog.text
 
 
 def test_a_branch_offline_says_its_commit_and_its_age(hub, hub_client, tmp_path, monkeypatch, caplog):
@@ -276,6 +338,21 @@ def test_a_download_that_is_cut_again_and_again_is_one_error(hub, tmp_path, monk
     assert value_of(fetch(hub)) == 1.0
 
 
+def test_a_download_whose_process_is_killed_is_begun_again(hub, tmp_path):
+    hub.create(NAME, files(tmp_path, size=4_000_000))
+    hub.order("cut", "GET", f"/{NAME}/resolve/.*/model.safetensors", after=8_000_000)
+    hub.order("slow", "GET", f"/{NAME}/resolve/.*/model.safetensors", seconds=30)
+    command, environ = [sys.executable, "-c", FETCH, hub.url], environment(hub, tmp_path)
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE) as process:
+        while any(fault.times for fault in hub.faults) and process.poll() is None:
+            time.sleep(0.05)
+        process.kill()
+    assert list((tmp_path / "home").rglob("*.incomplete"))
+    subprocess.run(command, env=environ, check=True, capture_output=True, timeout=60)
+    (weights,) = (tmp_path / "home").rglob("model.safetensors")
+    assert folders.sha256(weights) == folders.sha256(tmp_path / "folder1.0" / folders.WEIGHTS)
+
+
 def test_all_of_a_folder_also_after_a_part_of_it(hub, tmp_path):
     hub.create(NAME, {**files(tmp_path), "README.md": b"# net"})
     commit = fetch(hub).commit
@@ -284,6 +361,9 @@ def test_all_of_a_folder_also_after_a_part_of_it(hub, tmp_path):
     hub.log.clear()
     stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, files="all")
     assert not hub.log
+    (whole.folder / "README.md").write_bytes(b"# evil")
+    stores.fetch(f"hf://{NAME}@{commit}", token="hf_me", endpoint=hub.url, files="all")
+    assert (whole.folder / "README.md").read_bytes() == b"# net"
 
 
 def test_the_json_alone(hub, hub_client, tmp_path, monkeypatch):

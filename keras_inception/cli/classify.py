@@ -16,7 +16,7 @@ from keras_inception.classify import classify_files, find_images
 from keras_inception.cli.loading import load
 from keras_inception.contact_sheet import PHOTO, contact_sheet
 from keras_inception.evaluation.ensemble import is_logits
-from keras_inception_cli import complain, in_one_line
+from keras_inception_cli import complain, in_one_line, printable
 
 # A page with more photos than this is no picture any more.
 MAX_CARDS = 60
@@ -97,7 +97,8 @@ def _table(result):
     rows = [result.path]
     for key, name, score in result.predictions:
         # A WordNet id says something that the name does not.
-        rows.append(f"  {score:6.1%}  {name:{width}}  {key if key.replace('_', ' ') != name else ''}".rstrip())
+        row = f"  {score:6.1%}  {name:{width}}  {key if key.replace('_', ' ') != name else ''}"
+        rows.append(printable(row).rstrip())
     return "\n".join(rows)
 
 

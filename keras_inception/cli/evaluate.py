@@ -23,6 +23,8 @@ def evaluate_source(args, source, show=True) -> int:
         parent = pathlib.Path(path or ".").absolute().parent
         if not parent.is_dir():
             raise ValueError(f"expected an existing folder for {path}; Received: {parent}")
+    if args.precision is not None:
+        keras.config.set_dtype_policy(args.precision)
     models = [load(weights, args.allow_unverified) for weights in args.weights]
     options = {"limit": args.limit, "batch_size": args.batch_size, "resume": args.resume}
     if args.table:

@@ -4,15 +4,16 @@ import pathlib
 
 import keras
 
-from keras_inception import publishing
+from keras_inception import checkpoints, publishing
 from keras_inception.cli.loading import load
 from keras_inception.hub import folder, serialization
-from keras_inception.model_folder.loading import verify
+from keras_inception.model_folder import loading
+from keras_inception_cli import in_one_line
 
 
 def publish_model(args) -> int:
     """Publishes a model, a published folder with its own card, metrics and provenance; prints the revision."""
-    path = pathlib.Path(args.model).expanduser()
+    content, place = _published(args.model)
     options = {
         "license": args.license,
         "base_model": args.base_model,
@@ -25,21 +26,31 @@ def publish_model(args) -> int:
         "dtype": "float16" if args.half else None,
         "metrics": dict(args.metric or ()),
     }
-    if (path / folder.CONFIG).is_file():
-        known = folder.read_published(path)
-        model = publishing.from_hub(path)
+    if content is not None:
+        known, model = content.published, loading.load(content)
         options["metrics"] = {**known.metrics, **options["metrics"]}
         options["provenance"] = known.provenance
-        if serialization.is_half(path / folder.WEIGHTS):
+        if serialization.is_half(place / folder.WEIGHTS):
             options["dtype"] = "float16"
-        if (path / folder.CARD).exists():
-            options["card"] = folder.read_text(path, folder.CARD)
-    elif path.suffix == ".keras" and path.is_file():
-        model = keras.saving.load_model(path, compile=False)
+        if (place / folder.CARD).exists():
+            options["card"] = folder.read_text(place, folder.CARD, links=args.model.startswith("hf://"))
+    elif args.model.endswith(".keras") and place.is_file():
+        model = keras.saving.load_model(place, compile=False)
     else:
         model = load(args.model, args.allow_unverified)
     print(publishing.push_to_hub(model, args.destination, **options))
     return 0
+
+
+def _published(name: str) -> tuple[folder.Content | None, pathlib.Path]:
+    """A model that was published on the Hub, in the package or in a folder, and where that is; None for another one."""
+    if name.startswith("hf://"):
+        from keras_inception.hub import stores
+
+        fetched = stores.fetch(name, files="all")
+        return fetched.content, fetched.folder
+    place = checkpoints.embedded().get(name) or pathlib.Path(name).expanduser()
+    return (folder.read(place) if (place / folder.CONFIG).is_file() else None), place
 
 
 def verify_hub(args) -> int:
@@ -54,9 +65,9 @@ def verify_hub(args) -> int:
         else:
             places = models_in(path)
         for place in places:
-            problems = verify(place, links=on_hub)
+            problems = loading.verify(place, links=on_hub)
             wrong = wrong or bool(problems)
-            print(f"{place}: {'; '.join(problems) or 'as published'}")
+            print(in_one_line(f"{place}: {'; '.join(problems) or 'as published'}"))
     return int(wrong)
 
 

@@ -2,9 +2,13 @@
 
 import pathlib
 
+import keras
+
 from keras_inception import checkpoints
 from keras_inception.hub import folder
 from keras_inception.hub.download import DownloadError
+from keras_inception.layers.pixels import Pixels
+from keras_inception.models.spec import GoogLeNetSpec
 from keras_inception.pretrained import GoogLeNet
 from keras_inception.publishing import from_hub
 
@@ -17,7 +21,7 @@ def load(weights: str, allow_unverified: bool):
     """
     try:
         if _is_published(weights):
-            return from_hub(weights)
+            return _of_pixels(from_hub(weights))
         return GoogLeNet(weights=weights, allow_unverified=allow_unverified)
     except DownloadError as error:
         tags = ", ".join(f"--weights {tag}" for tag in checkpoints.embedded())
@@ -28,3 +32,14 @@ def load(weights: str, allow_unverified: bool):
 def _is_published(weights: str) -> bool:
     """Whether it is a published model, which says itself how it is built."""
     return weights.startswith("hf://") or (pathlib.Path(weights).expanduser() / folder.CONFIG).is_file()
+
+
+def _of_pixels(model):
+    """The model behind its preprocessing, where it was published without (`include_preprocessing=False`)."""
+    pixels = next((layer for layer in model.layers[:2] if isinstance(layer, Pixels)), None)
+    if pixels is None or pixels.mean is not None or pixels.scale is not None:
+        return model
+    spec = GoogLeNetSpec.from_dict(pixels.spec)
+    inputs = keras.Input(model.input_shape[1:], name="pixels_input")
+    x = Pixels(spec.mean, spec.scale, spec=pixels.spec, data_format=pixels.data_format, name="preprocessing")(inputs)
+    return keras.Model(inputs, model(x), name=model.name)

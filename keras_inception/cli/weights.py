@@ -9,7 +9,7 @@ from keras_inception import checkpoints, pretrained
 from keras_inception.cli.hub import models_in
 from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import download, folder, manifest
-from keras_inception_cli import complain
+from keras_inception_cli import complain, printable
 
 
 def list_weights(args) -> int:
@@ -29,7 +29,7 @@ def list_weights(args) -> int:
             f"{cell:>{width}}" if 2 <= i <= 5 else f"{cell:{width}}"
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        print("  ".join(cells).rstrip())
+        print(printable("  ".join(cells).rstrip()))
     return 0
 
 
@@ -49,9 +49,11 @@ def info_weights(args) -> int:
     lines = list(_flat(known[tag]))
     width = max(len(key) for key, _ in lines) + 2
     for key, value in lines:
-        wrapped = textwrap.wrap(str(value), 100 - width, break_long_words=False, break_on_hyphens=False) or [""]
+        wrapped = textwrap.wrap(printable(str(value)), 100 - width, break_long_words=False, break_on_hyphens=False) or [
+            ""
+        ]
         for number, line in enumerate(wrapped):
-            print(f"{'' if number else key:{width}}{line}")
+            print(f"{'' if number else printable(key):{width}}{line}")
     return 0
 
 

@@ -35,6 +35,7 @@ class Ensemble:
         self.channels_first = shape[1] == 3 and shape[-1] != 3
         self.height_width = shape[2:] if self.channels_first else shape[1:3]
         self.mirrored = mirrored
+        self.precisions = tuple(_precision(model) for model in self.models)
         self.logits = [is_logits(model) if from_logits is None else from_logits for model in self.models]
         self.strategy = self._strategy()
         if keras.backend.backend() == "tensorflow":
@@ -155,13 +156,22 @@ def _outputs(outputs):
     return outputs
 
 
+def _precision(model) -> str | None:
+    """In what the layers that have weights compute: the first of them, for the last is often float32 on its own."""
+    for layer in model.layers:
+        found = _precision(layer) if hasattr(layer, "layers") else layer.compute_dtype if layer.weights else None
+        if found is not None:
+            return found
+    return None
+
+
 def is_logits(model) -> bool:
     """Whether a softmax is still to be taken of a classifier's outputs.
 
     Raises:
         ValueError: the last layer does not say it.
     """
-    layer = model.get_layer("predictions") if isinstance(_symbolic(model), dict) else model.layers[-1]
+    layer = _last_layer(model)
     activation = getattr(layer, "activation", None)
     if isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax:
         return False
@@ -171,3 +181,11 @@ def is_logits(model) -> bool:
         f"expected from_logits=True or False, for the last layer does not say it; Received: {type(layer).__name__} "
         f"{layer.name!r}"
     )
+
+
+def _last_layer(model):
+    """The layer that gives the classes, also where it is in a model in the model."""
+    layers = {layer.name: layer for layer in model.layers}
+    named = layers.get("predictions") if isinstance(_symbolic(model), dict) else None
+    layer = model.layers[-1] if named is None else named
+    return _last_layer(layer) if hasattr(layer, "layers") else layer

@@ -119,7 +119,7 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
         raise ValueError("expected a data set with an end, or limit=; Received: one that repeats for ever")
     worker = ensemble.worker
     settings = (protocol, preprocessing, None if columns is None else columns.tolist(), options.limit, groups)
-    settings += (ensemble.logits, getattr(dataset, "name", None))
+    settings += (ensemble.logits, ensemble.precisions, getattr(dataset, "name", None))
     progress = Progress(
         options.resume,
         [Tally(classes) for _ in groups],
@@ -147,6 +147,7 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
         Evaluation(
             protocol,
             tuple(called[member] for member in members),
+            tuple(ensemble.precisions[member] for member in members),
             class_names(first, classes, columns, names or ()),
             Tally.from_vector(part, classes),
         )

@@ -21,12 +21,14 @@ class Evaluation:
     Attributes:
         protocol: the crops.
         models: what each model is: where its weights come from, or its name.
+        precisions: in what each computes, such as `"float32"`.
         classes: the names of the classes, in the order of the models' outputs.
         tally: the counts.
     """
 
     protocol: Protocol
     models: tuple[str, ...]
+    precisions: tuple[str | None, ...]
     classes: tuple[str, ...]
     tally: Tally
 
@@ -69,6 +71,7 @@ class Evaluation:
         return {
             "protocol": dataclasses.asdict(self.protocol) | {"crops": self.protocol.crops},
             "models": list(self.models),
+            "precisions": list(self.precisions),
             "images": self.images,
             "top1_accuracy": self.top1_accuracy,
             "top5_accuracy": self.top5_accuracy,

@@ -3,6 +3,7 @@
 import json
 
 from keras_inception.convert.checkpoint import CheckpointError
+from keras_inception.hub import building
 
 # Layers that compute what their JSON says, of which none loads or runs anything else. Lambda is not one of them.
 LAYERS = frozenset(
@@ -32,7 +33,7 @@ _PARTS = {
     "keras.regularizers": ["L1", "L1L2", "L2", "OrthogonalRegularizer"],
     "keras.constraints": ["MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"],
 }
-_POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+POLICIES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 _ACTIVATIONS = frozenset(
     """
     celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear log_sigmoid
@@ -41,8 +42,9 @@ _ACTIVATIONS = frozenset(
     """.split()
 )
 _TENSOR = "__keras_tensor__"  # a reference from one layer to another
-# No size of a layer is larger. Sizes multiply, but what a layer then would make is compared with the arrays before.
-MAX_SIZE = 1 << 16
+# No size of a layer is larger. Sizes multiply, but what a layer then would make is compared with the arrays before;
+# what cannot be compared is looked at in `building`.
+MAX_SIZE = 1 << 20
 _NO_SIZES = ("seed", "shared_object_id")
 # Where Keras looks a text up among all functions that anybody has registered, and calls what it finds.
 _LOOKED_UP = ("initializer", "regularizer", "constraint", "activation", "dtype")
@@ -76,41 +78,48 @@ def bare(config):
     return config
 
 
-def objects(config, name: str):
-    """The layers of a class in a model's Keras JSON, wherever they stand."""
-    for item in config if isinstance(config, list) else config.values() if isinstance(config, dict) else ():
-        yield from objects(item, name)
-    if isinstance(config, dict) and config.get("class_name") == name:
-        yield config
-
-
 def check(config) -> None:
-    """Raises ValueError unless a model's Keras JSON is made of layers on the list alone."""
+    """Raises ValueError unless a model's Keras JSON is made of layers on the list alone, and costs little to build."""
     names = {name for _, name in _MODELS} | {"GoogLeNetWithHeads"}
     if not isinstance(config, dict) or not any(config.get("class_name") == name for name in names):
         raise ValueError(f"expected a functional or sequential model; Received: {_name(config)}")
     _check(config)
+    building.check(config)
 
 
-def _check(value, key="") -> None:
-    """Checks everything that Keras would make an object of: what has a class, wherever it stands."""
+def _check(value, key="", of_layer=False) -> None:
+    """Checks everything that Keras would make an object of: what has a class, wherever it stands.
+
+    Args:
+        value: a part of the JSON.
+        key: its name.
+        of_layer: whether it is in the config of a layer, in which Keras makes objects of texts too.
+    """
+    looked_up = of_layer and key.endswith(_LOOKED_UP)
     if isinstance(value, list):
         for item in value:
-            _check(item, key)
+            _check(item, key, of_layer)
     elif isinstance(value, dict):
-        if "class_name" in value or "registered_name" in value or "module" in value:
+        is_object = "class_name" in value or "registered_name" in value or "module" in value
+        if is_object:
             _check_class(value)
+        elif looked_up:
+            raise ValueError(f"expected {key} to be an object of Keras' own classes; Received: {value!r:.100}")
         for name, item in value.items():
             if name in ("compile_config", "build_config"):
                 raise ValueError(f"expected an architecture alone; Received: {name}")
-            _check(item, name)
-    elif isinstance(value, str) and key.endswith(_LOOKED_UP):
-        known = _POLICIES if key == "dtype" else _ACTIVATIONS if key == "activation" else ()
+            _check(item, name, name == "config" and not _is_model(value) if is_object else of_layer)
+    elif isinstance(value, str) and looked_up:
+        known = POLICIES if key == "dtype" else _ACTIVATIONS if key == "activation" else ()
         if value not in known:
             raise ValueError(f"expected {key} to be {', '.join(known) or 'an object'}; Received: {value!r:.100}")
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and key not in _NO_SIZES:
         if not abs(value) <= MAX_SIZE:
             raise ValueError(f"expected sizes up to {MAX_SIZE}; Received: {key}={value!r:.100}")
+
+
+def _is_model(value) -> bool:
+    return value.get("class_name") in {name for _, name in _MODELS} | {"GoogLeNetWithHeads"}
 
 
 def _check_class(value) -> None:
@@ -122,8 +131,8 @@ def _check_class(value) -> None:
         return
     if (module, name) == ("keras", "DTypePolicy") and registered is None:
         policy = config.get("name") if isinstance(config, dict) else None
-        if policy not in _POLICIES:
-            raise ValueError(f"expected a dtype policy, one of {', '.join(_POLICIES)}; Received: {policy!r:.100}")
+        if policy not in POLICIES:
+            raise ValueError(f"expected a dtype policy, one of {', '.join(POLICIES)}; Received: {policy!r:.100}")
         return
     if isinstance(config, dict):  # and so no function, whose config is a name
         if (module, name) in _MODELS and registered in (None, name):

@@ -9,8 +9,10 @@ BEGIN = "<!-- keras_inception: measured -->"
 END = "<!-- keras_inception: end -->"
 # What of the front matter is a fact about the weights; everything else is its author's, once it is there.
 _OURS = ("library_name", "pipeline_tag", "datasets", "model-index")
-_FRONT = re.compile(r"\A---[ \t]*\r?\n(.*?\r?\n|)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_KEY = re.compile(r"(?:([\w-]+)|\"([^\"]+)\"|'([^']+)')[ \t]*:(?:\s|\Z)")
+# As the Hub finds it: white space may stand in front.
+_FRONT = re.compile(r"\A(?P<lead>[\s\ufeff]*)---[ \t]*\r?\n(?P<front>.*?\r?\n|)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+# A line that begins with anything else than these begins a new key.
+_WITHIN = re.compile(r"\s|#|-|\]|\}")
 _REFERENCE = re.compile(r'from_hub\("([^"\n]*)"\)')
 _METRICS = {"top1": "accuracy", "top5": "top-5-accuracy"}
 
@@ -23,7 +25,7 @@ def render(name: str, published: Published, *, license=None, base_model=None, ta
         published: the JSON beside it.
         license: an identifier of the Hub, such as `apache-2.0`.
         base_model: repositories of the Hub that it was made from, one or a list.
-        tags: further tags.
+        tags: further tags, one or a list.
     """
     facts = front_matter(name, published, license=license, base_model=base_model, tags=tags)
     return compose(facts, f"# {name.rpartition('/')[2]}\n\n{_what_it_is(published)}", name, published)
@@ -60,7 +62,7 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
         license=license,
         base_model=base_model,
         datasets=[dataset] if dataset else None,
-        tags=["keras", "googlenet", "inception", *(tags or ())],
+        tags=["keras", "googlenet", "inception", *([tags] if isinstance(tags, str) else tags or ())],
         model_name=name.rpartition("/")[2] if results else None,
         eval_results=results or None,
     )
@@ -71,6 +73,10 @@ def measured(name: str, published: Published) -> str:
     """The measured part, between the markers: use, preprocessing, results and provenance."""
     reference = name if name.startswith(("path/", "./")) else f"hf://{name}" if "/" in name else f"path/to/{name}"
     spec, said = published.spec, published.metrics
+    mean, scale = (
+        _numbers(spec.get(key) or ()) for key in ("mean", "scale")
+    )  # a JSON may leave out what has a default
+    inside = published.options.get("include_preprocessing", True)
     steps = ", ".join(f"{key} {_text(value)}" for key, value in (spec.get("preprocessing") or {}).items())
     made = {"weights": spec.get("source"), **published.provenance}
     lines = [
@@ -78,8 +84,10 @@ def measured(name: str, published: Published) -> str:
         "```python",
         "import keras_inception",
         "",  # as formatters of code want it, which change cards too
-        f'model = keras_inception.from_hub("{reference}")  # RGB pixels 0..255',
-        "keras_inception.decode_predictions(model.predict(images), labels=model)",
+        f'model = keras_inception.from_hub("{reference}")',
+        'images = keras_inception.preprocess_input(["photo.jpg"], model=model)',
+        *([] if inside else [f"images = (images - [{mean}]) * [{scale}]"]),
+        "print(keras_inception.decode_predictions(model.predict(images), labels=model))",
         "```",
         "",
         "| measured | |",
@@ -87,8 +95,8 @@ def measured(name: str, published: Published) -> str:
         *(f"| {_text(key)} | {_text(value)} |" for key, value in said.items()),
         *([] if said else ["| | not measured |"]),
         "",
-        f"**Preprocessing**: {steps or 'not said'}; then, in the model's first layer, (pixel - mean) x scale of each "
-        f"channel R, G, B, with mean {_numbers(spec['mean'])} and scale {_numbers(spec['scale'])}.",
+        f"**Preprocessing**: {steps or 'not said'}; then, {'in' if inside else 'not in'} the model's first layer, "
+        f"(pixel - mean) x scale of each channel R, G, B, with mean {mean} and scale {scale}.",
         "",
         "**Provenance**",
         "",
@@ -124,7 +132,8 @@ def update(text: str, fresh: str, given=()) -> str:
 
     What stands between the markers is replaced; a card without markers gets them at its end. In the front matter the
     model-index, the data set and what says that this is a Keras image classifier are replaced, and what is missing is
-    added; the lines of all other keys stay as they are.
+    added; the lines of all other keys stay as they are. Where YAML is written in a way that does not allow it, such as
+    all keys in one line, their values stay.
 
     Args:
         text: the card.
@@ -135,7 +144,7 @@ def update(text: str, fresh: str, given=()) -> str:
         ValueError: its front matter cannot be read, or it has one marker without the other.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
-    front, body = _split(text)
+    lead, front, body = _split(text)
     new, part = _facts(fresh), _measured_part(fresh)
     counts = body.count(BEGIN), body.count(END)
     if counts not in ((0, 0), (1, 1)) or body.find(BEGIN) > body.find(END):
@@ -145,33 +154,46 @@ def update(text: str, fresh: str, given=()) -> str:
         body = body[: body.index(BEGIN)] + part + body[body.index(END) + len(END) :]
     else:
         body = f"{body.rstrip()}{newline * 2 if body.strip() else ''}{part}{newline}"
-    old, replaced = _facts(text), {*_OURS, *given}
+    old = _facts(text)
+    replaced = {key for key in {*_OURS, *given} if old.get(key) != new.get(key)}
+    wanted = {key: value for key, value in old.items() if key not in replaced or key in new}
+    wanted |= {key: value for key, value in new.items() if key in replaced or key not in old}
+    lines = _replaced(front, wanted, old, newline)
+    return f"{lead}---{newline}{lines}---{newline}{body}"
+
+
+def _replaced(front: str, wanted: dict, old: dict, newline: str) -> str:
+    """A front matter that says what is wanted, its lines as they are wherever that can be."""
     lines = ""
     for key, block in _blocks(front):
-        if key in replaced and old[key] != new.get(key):
-            block = _yaml({key: new[key]}).replace("\n", newline) if key in new else ""
+        if key in old and old[key] != wanted.get(key):
+            comments = "".join(line for line in block.splitlines(keepends=True) if line.startswith("#"))
+            block = (_yaml({key: wanted[key]}).replace("\n", newline) if key in wanted else "") + comments
         lines += block
     if lines and not lines.endswith("\n"):
         lines += newline
-    if missing := {key: value for key, value in new.items() if key not in old}:
+    if missing := {key: value for key, value in wanted.items() if key not in old}:
         lines += _yaml(missing).replace("\n", newline)
-    return f"---{newline}{lines}---{newline}{body}"
+    try:
+        faithful = _facts(f"---\n{lines}---\n") == wanted
+    except ValueError:
+        faithful = False
+    return lines if faithful else _yaml(wanted).replace("\n", newline)
 
 
-def _split(card: str) -> tuple[str, str]:
-    """The front matter of a card, as text, and everything behind it."""
+def _split(card: str) -> tuple[str, str, str]:
+    """What stands before a card's front matter, the front matter as text, and everything behind it."""
     match = _FRONT.match(card)
-    return (match[1], card[match.end() :]) if match else ("", card)
+    return (match["lead"], match["front"], card[match.end() :]) if match else ("", "", card)
 
 
 def _blocks(front: str):
     """The keys of a front matter, each with its lines; comments belong to what stands before them."""
     key, lines = None, []
     for line in front.splitlines(keepends=True):
-        match = _KEY.match(line)
-        if match:
+        if not _WITHIN.match(line):
             yield key, "".join(lines)
-            key, lines = next(group for group in match.groups() if group is not None), []
+            key, lines = line.partition(":")[0].strip().strip("\"'"), []
         lines.append(line)
     yield key, "".join(lines)
 
@@ -185,16 +207,17 @@ def _facts(card: str) -> dict:
     import yaml
 
     try:
-        facts = yaml.safe_load(_split(card)[0])
-    except yaml.YAMLError as error:
-        raise ValueError(f"expected a card whose front matter is YAML; Received: {error}") from error
+        facts = yaml.safe_load(_split(card)[1])
+    # AttributeError, TypeError, ValueError: values that are not of the kind that they say; RecursionError: brackets.
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected a card whose front matter is YAML; Received: {error!s:.300}") from error
     if not isinstance(facts, dict | None):
         raise ValueError(f"expected a card whose front matter is a mapping; Received: {facts!r:.200}")
     return facts or {}
 
 
 def _measured_part(card: str) -> str:
-    body = _split(card)[1]
+    body = _split(card)[2]
     return body[body.index(BEGIN) : body.index(END) + len(END)]
 
 
@@ -205,15 +228,14 @@ def problems(text: str, published: Published) -> list[str]:
         ValueError: its front matter cannot be read.
     """
     found, shown = [], {}
-    for entry in _facts(text).get("model-index") or ():
-        for result in entry.get("results", ()) if isinstance(entry, dict) else ():
-            for metric in result.get("metrics", ()) if isinstance(result, dict) else ():
-                if isinstance(metric, dict):
-                    shown.setdefault(str(metric.get("type")), []).append(metric.get("value"))
+    for entry in _listed(_facts(text), "model-index"):
+        for result in _listed(entry, "results"):
+            for metric in _listed(result, "metrics"):
+                shown.setdefault(str(metric.get("type")), []).append(metric.get("value"))
     for key, value in published.metrics.items():
         if isinstance(value, (int, float)) and value not in shown.get(_METRICS.get(key, key), ()):
             found.append(f"expected {key} of {value} in its model-index; Received: {shown.get(_METRICS.get(key, key))}")
-    body = _split(text)[1].replace("\r\n", "\n")
+    body = _split(text)[2].replace("\r\n", "\n")
     if BEGIN in body and END in body:
         part = body[body.index(BEGIN) : body.index(END) + len(END)]
         reference = _REFERENCE.search(part)
@@ -223,6 +245,12 @@ def problems(text: str, published: Published) -> list[str]:
     elif published.metrics:
         found.append(f"expected the measured part between {BEGIN} and {END}; Received: none")
     return found
+
+
+def _listed(facts, key: str) -> list[dict]:
+    """The mappings in a list of a card's front matter, which is its author's, and may be anything."""
+    value = facts.get(key)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _yaml(facts) -> str:

@@ -18,6 +18,9 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "keras_inception.json", "README.md"
 ARCHITECTURE, KERAS_FILES = "config.json", ("config.json", "metadata.json", "model.weights.h5")
 # The largest JSON or card that is read: a network of some ten thousand layers, or the names of a million classes.
 MAX_TEXT = 16 << 20
+# The largest file that a JSON may speak of.
+MAX_BYTES = 1 << 40
+_MAX_NUMBER = 1 << 63
 KINDS = ("GoogLeNet", "functional")
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -97,7 +100,8 @@ def parse(text: str, name: str = CONFIG) -> Published:
         CheckpointError: it is damaged, of a later format, or holds something that its format has not.
     """
     try:
-        data = json.loads(text, object_pairs_hook=_once, parse_constant=_number, parse_float=_number)
+        hooks = {"object_pairs_hook": _once, "parse_constant": _number, "parse_float": _number, "parse_int": _integer}
+        data = json.loads(text, **hooks)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name}: expected a published model's JSON; Received: {error}") from error
 
@@ -122,7 +126,7 @@ def parse(text: str, name: str = CONFIG) -> Published:
         expect(whole, f"sha256 and bytes of {file}", record)
         digest, size = record["sha256"], record["bytes"]
         expect(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest), f"the sha256 of {file}", digest)
-        expect(type(size) is int and size >= 0, f"the size of {file} in bytes", size)
+        expect(type(size) is int and 0 <= size <= MAX_BYTES, f"the size of {file}, up to {MAX_BYTES} bytes", size)
         files[file] = FileRecord(digest, size)
     expect(WEIGHTS in files, f"the file {WEIGHTS}", sorted(files))
     if data.get("kind") == "functional":
@@ -147,6 +151,13 @@ def _number(text):
     return value
 
 
+def _integer(text):
+    value = int(text) if len(text) < 30 else _MAX_NUMBER  # the time to read one grows with its square
+    if not abs(value) < _MAX_NUMBER:
+        raise ValueError(f"{text:.30}, which is no number of 64 bits")
+    return value
+
+
 def read_file(folder, name: str, *, limit: int, links=False) -> bytes:
     """A file of a published folder, all of it.
 
@@ -165,7 +176,8 @@ def read_file(folder, name: str, *, limit: int, links=False) -> bytes:
         if not stat.S_ISREG((path.stat() if links else path.lstat()).st_mode):
             raise CheckpointError(f"{path}: expected a file; Received: a link, a folder or a device")
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            # Not as many as may be: room for them is made before they are read.
+            data = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: expected the file {name}; Received: none") from error
     except OSError as error:
@@ -285,9 +297,21 @@ def check_metrics(metrics: dict) -> dict:
     """
     plain = {}
     for name, value in metrics.items():
-        value = value.item() if hasattr(value, "item") else value  # NumPy's numbers
+        value = value.item() if getattr(value, "size", 0) == 1 else value  # NumPy's numbers
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if not isinstance(name, str) or not (number or isinstance(value, str)):
             raise ValueError(f"expected metrics to be finite numbers and texts by name; Received: {name}={value!r}")
         plain[name] = value
     return plain
+
+
+def check_provenance(provenance: dict) -> dict:
+    """How a model was made, as plain JSON data.
+
+    Raises:
+        ValueError: it is not texts by name.
+    """
+    for name, value in provenance.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ValueError(f"expected provenance to be texts by name; Received: {name}={value!r:.100}")
+    return dict(provenance)

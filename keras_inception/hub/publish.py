@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import json
 import logging
 import pathlib
 import threading
@@ -12,6 +13,10 @@ from keras_inception.hub.download import TIMEOUT, ChecksumError
 from keras_inception.hub.stores import blobs_of, check_revision, library
 
 logger = logging.getLogger(__name__)
+
+# What the client raises where an answer is not a hub's: a page instead of JSON, or JSON of something else. ValueError
+# itself is what it raises for arguments.
+_NO_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError)
 
 
 class PublishError(OSError):
@@ -90,7 +95,7 @@ class _Destination:
             raise self._refused(error) from error
         except OfflineModeIsEnabled as error:
             raise PublishError(f"{self.repository}: HF_HUB_OFFLINE is set; nothing was published") from error
-        except (HTTPError, TimeoutError, KeyError, TypeError, AttributeError) as error:
+        except (HTTPError, TimeoutError, *_NO_HUB) as error:
             said = (
                 f"{self.repository}: the Hub did not answer, or not as a hub ({type(error).__name__}: {_said(error)})"
             )
@@ -159,16 +164,20 @@ class _Destination:
         from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
         options = {"commit_message": message, "revision": branch, "parent_commit": parent, "create_pr": create_pr}
+        lost = None
         for _ in range(2):
             try:
                 commit = self._send(options)
             except HfHubHTTPError as error:
-                if error.response.status_code == 412:
+                # Of a commit upon this one, which is ours where the one before was only slow to be answered.
+                overtaken = error.response.status_code == 412
+                if overtaken and lost is None:
                     raise PublishError(self._overtaken(branch, parent)) from error
-                if error.response.status_code < 500:
+                if error.response.status_code < 500 and not overtaken:
                     raise self._refused(error) from error
                 lost = error
-            except (HTTPError, ConnectionError, RuntimeError) as error:  # RuntimeError: of the upload of a large file
+            # RuntimeError: of the upload of a large file
+            except (HTTPError, ConnectionError, TimeoutError, RuntimeError, *_NO_HUB) as error:
                 lost = error.__cause__ or error
             else:
                 if create_pr and commit == parent:
@@ -189,16 +198,20 @@ class _Destination:
     def _send(self, options) -> str:
         from huggingface_hub import CommitOperationAdd
 
+        def send(files):
+            # The large ones first, which may take long; then the commit itself, which may not.
+            upload = {"revision": options["revision"], "create_pr": options["create_pr"]}
+            self.api.preupload_lfs_files(self.repository, files, **upload)
+            return _within(lambda: self.api.create_commit(self.repository, files, **options)).oid
+
         try:
-            files = [CommitOperationAdd(name, str(self.folder / name)) for name in self.names]
-            return self.api.create_commit(self.repository, files, **options).oid
+            return send([CommitOperationAdd(name, str(self.folder / name)) for name in self.names])
         except ConnectionError as error:
             # A hub without Xet, which the client takes for granted; files that it cannot reopen go the old way.
             logger.info("%s: not by Xet (%s)", self.repository, error)
         with contextlib.ExitStack() as stack:
             opened = {name: stack.enter_context((self.folder / name).open("rb")) for name in self.names}
-            files = [CommitOperationAdd(name, file) for name, file in opened.items()]
-            return self.api.create_commit(self.repository, files, **options).oid
+            return send([CommitOperationAdd(name, file) for name, file in opened.items()])
 
     def _overtaken(self, branch, parent):
         return (
@@ -219,7 +232,7 @@ class _Destination:
                 and commits[first].title.partition("\n")[0] == message.partition("\n")[0]
                 and not self._differing(ids[first])
             )
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, *_NO_HUB) as error:
             raise PublishError(
                 f"{self.repository}: the Hub did not answer ({_said(lost)}), and then could not be asked whether it "
                 f"has the commit ({_said(error)}); publish again, which changes nothing where it has"
@@ -243,7 +256,7 @@ class _Destination:
 
         try:
             wrong = self._differing(commit)
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, *_NO_HUB) as error:
             raise PublishError(
                 f"{self.repository}: commit {commit} was published, but could not be checked ({_said(error)}); it has "
                 "no tag"
@@ -255,25 +268,24 @@ class _Destination:
             )
 
     def tag(self, version, commit) -> None:
-        """Tags a commit."""
+        """Tags a commit, and looks whether the tag is there."""
         from huggingface_hub.errors import HTTPError
 
-        said = f"{self.repository}: commit {commit} was published, but"
+        said, refused = f"{self.repository}: commit {commit} was published, but", None
         try:
             _within(lambda: self.api.create_tag(self.repository, tag=version, revision=commit))
-        except (HTTPError, OSError) as error:
-            try:
-                tagged = self._tags().get(version)
-            except (HTTPError, OSError) as other:
-                raise PublishError(
-                    f"{said} whether it is tagged {version!r} is not known ({_said(error)}; {_said(other)})"
-                ) from error
-            if tagged == commit:  # only the answer was lost
-                return
+        except (HTTPError, OSError, *_NO_HUB) as error:
+            refused = error  # or only the answer was lost
+        because = "" if refused is None else f" ({_said(refused)})"
+        try:
+            tagged = self._tags().get(version)
+        except (HTTPError, OSError, *_NO_HUB) as error:
+            raise PublishError(f"{said} whether it is tagged {version!r} is not known{because}: {_said(error)}") from (
+                refused or error
+            )
+        if tagged != commit:
             other = "has no such tag" if tagged is None else f"has that tag on {tagged}, by another publisher"
-            raise PublishError(
-                f"{said} could not be tagged {version!r}: the repository {other} ({_said(error)})"
-            ) from error
+            raise PublishError(f"{said} could not be tagged {version!r}: the repository {other}{because}") from refused
 
 
 def _said(error) -> str:

@@ -1,53 +1,19 @@
 """Published folders on the Hugging Face Hub, behind `hf://owner/name[@revision]`: one commit, checked file by file."""
 
-import dataclasses
 import logging
-import os
 import pathlib
 import re
-import time
-import urllib.parse
 
 from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import folder as folders
-from keras_inception.hub.download import TIMEOUT, ChecksumError, DownloadError, cache_folder
+from keras_inception.hub.cache import Blob, Cache, Fetched, is_commit
+from keras_inception.hub.download import TIMEOUT, ChecksumError, DownloadError
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>.+))?")
-_COMMIT = re.compile("[0-9a-f]{40}")
+_REFERENCE = re.compile(r"hf://(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>.+))?")
 # Names that git takes for branches and tags, but for the rarest.
 _REVISION = re.compile(r"(?!.*(\.\.|//|/\.|\.lock$|\.$|/$))[A-Za-z0-9_][\w.+/-]*", re.ASCII)
-
-
-@dataclasses.dataclass(frozen=True)
-class Fetched:
-    """A published folder that is here, all of it from one commit, every file checked.
-
-    Args:
-        folder: where the Hub's client keeps that commit.
-        commit: its full hash.
-        content: what a load needs of it; without files where none were asked for.
-    """
-
-    folder: pathlib.Path
-    commit: str
-    content: folders.Content
-
-
-@dataclasses.dataclass(frozen=True)
-class _Blob:
-    """What a commit says of a file: its size and its id, git's hash of the content, or for large files its sha256."""
-
-    id: str
-    size: int | None = None
-
-    @property
-    def is_large(self) -> bool:
-        return len(self.id) == 64
-
-    def is_of(self, path) -> bool:
-        return self.id == (folders.sha256(path) if self.is_large else folders.git_blob_id(path))
 
 
 def parse(reference: str) -> tuple[str, str | None]:
@@ -57,9 +23,22 @@ def parse(reference: str) -> tuple[str, str | None]:
         ValueError: the reference is of another form.
     """
     match = _REFERENCE.fullmatch(reference)
-    if match is None or (match["revision"] is not None and not _REVISION.fullmatch(match["revision"])):
+    revision = match and match["revision"]
+    if not (match and is_repository(match["repository"]) and (revision is None or _REVISION.fullmatch(revision))):
         raise ValueError(f"expected hf://owner/name or hf://owner/name@revision; Received: {reference!r}")
-    return match["repository"], match["revision"]
+    return match["repository"], revision
+
+
+def is_repository(name: str) -> bool:
+    """Whether a text is `owner/name` as the Hub allows it."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1
 
 
 def check_revision(**names) -> None:
@@ -92,8 +71,8 @@ def fetch(reference: str, *, token=None, endpoint=None, files="needed") -> Fetch
     """
     repository, revision = parse(reference)
     source = _Source(reference, repository, token, endpoint, files)
-    pinned = revision is not None and _COMMIT.fullmatch(revision)
-    if pinned and (found := source.cached(revision)) is not None:
+    pinned = is_commit(revision)
+    if pinned and (found := source.cache.find(revision)) is not None:
         return found
     try:
         commit, blobs = source.look_up(revision)
@@ -102,7 +81,7 @@ def fetch(reference: str, *, token=None, endpoint=None, files="needed") -> Fetch
     fetched = source.download(commit, blobs)
     # Not before it is here: until then the commit before is the one that can be had offline.
     if not pinned and files != "none":
-        source.remember(revision, commit)
+        source.cache.remember(revision, commit)
     return fetched
 
 
@@ -111,16 +90,16 @@ class _Unanswered(Exception):
 
 
 class _Source:
-    """A repository of a hub, and the client's cache of it."""
+    """A repository of a hub, and what is cached of it."""
 
     def __init__(self, reference, repository, token, endpoint, files):
         from huggingface_hub import constants
 
         self.reference, self.repository, self.token, self.files = reference, repository, token, files
         self.endpoint = endpoint or constants.ENDPOINT
-        self.cache = pathlib.Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+        self.cache = Cache(reference, repository, self.endpoint, files)
 
-    def look_up(self, revision) -> tuple[str, dict[str, _Blob]]:
+    def look_up(self, revision) -> tuple[str, dict[str, Blob]]:
         """The commit of a revision, and its files by name."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import (
@@ -134,7 +113,7 @@ class _Source:
         api = HfApi(endpoint=self.endpoint, token=self.token, **library())
         try:
             info = api.model_info(self.repository, revision=revision, files_metadata=True, timeout=TIMEOUT)
-            return info.sha, blobs_of(info)
+            commit, blobs = info.sha, blobs_of(info)
         except RevisionNotFoundError as error:
             raise ValueError(f"expected a revision of {self.repository}; Received: {self.reference!r}") from error
         except GatedRepoError as error:
@@ -156,80 +135,37 @@ class _Source:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # The login page of a hotel's network, for one.
             raise _Unanswered(f"{self.endpoint} answered, but not as a hub ({type(error).__name__})") from error
-
-    def _note(self, revision) -> pathlib.Path:
-        """Where we keep what a revision was when this hub was last asked; its date is that of the question."""
-        hub = urllib.parse.quote(self.endpoint, safe="")
-        return cache_folder() / "hub" / hub / self.repository / urllib.parse.quote(revision or "main", safe="")
-
-    def remember(self, revision, commit) -> None:
-        """Writes down what a revision is now."""
-        path = self._note(revision)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            partial.write_text(commit)
-            os.replace(partial, path)
-        except OSError as error:
-            logger.info("%s could not be written: %s", path, error)
+        if not is_commit(commit):
+            raise _Unanswered(f"{self.endpoint} answered, but not as a hub (commit {commit!r:.100})")
+        if is_commit(revision) and commit != revision:
+            raise ChecksumError(f"{self.reference}: expected that commit; Received: {commit}, by {self.endpoint}")
+        return commit, blobs
 
     def from_cache(self, revision, reason) -> Fetched:
         """What is cached of a revision, and a word about it."""
-        commit, since = revision, None
-        if revision is None or not _COMMIT.fullmatch(revision):
-            note = self._note(revision)
-            commit = note.read_text().strip() if note.is_file() else ""
-            since = time.time() - note.stat().st_mtime if commit else None
-        found = self.cached(commit) if _COMMIT.fullmatch(commit) else None
+        commit, told = revision, ""
+        if not is_commit(revision):
+            commit, told = self.cache.last_known(revision)
+        found = self.cache.find(commit, alone=True) if is_commit(commit) else None
         if found is None:
             raise DownloadError(f"{self.reference}: {reason}, and it is not in the cache") from reason
-        told = "" if since is None else f", which it was when {self.endpoint} was last asked, {_age(since)} ago"
         logger.warning("%s: %s; this is commit %s of the cache%s.", self.reference, reason, commit, told)
         return found
-
-    def cached(self, commit) -> Fetched | None:
-        """The commit, where all of its files are in the cache and right; without any request."""
-        folder = self.cache / "snapshots" / commit
-        config = folder / folders.CONFIG
-        if not config.is_file():
-            return None
-        # The client names a blob by its id; where it cannot make links, nobody says what the JSON should be.
-        name = pathlib.Path(os.readlink(config)).name if config.is_symlink() else None
-        try:
-            if name is not None and not (config.stat().st_size <= folders.MAX_TEXT and _Blob(name).is_of(config)):
-                raise CheckpointError(f"{config}: expected the file of that name; Received: another")
-            content = self._content(folder)
-            for file in set(self._wanted(content.published)) - set(content.files):
-                folders.checked(folder, file, content.published.files[file], links=True)
-        except CheckpointError as error:
-            if all((folder / file).is_file() for file in (folders.CONFIG, folders.WEIGHTS)):
-                logger.warning("%s: the cache is not whole, or damaged: %s", self.reference, error)
-            return None
-        if self.files == "all" and not (folder / folders.CARD).is_file():
-            return None
-        return Fetched(folder, commit, content)
 
     def download(self, commit, blobs) -> Fetched:
         """The files of a commit, from the cache where it has the right ones."""
         config = self._file(commit, blobs, folders.CONFIG, limit=folders.MAX_TEXT)
+        if not config.is_symlink():
+            self.cache.remember(commit, blobs[folders.CONFIG].id)
         folder = config.parent
         published = folders.parse(
             folders.read_text(folder, folders.CONFIG, links=True), f"{self.reference}: {folders.CONFIG}"
         )
-        for name in self._wanted(published):
+        for name in self.cache.wanted(published):
             self._file(commit, blobs, name, record=published.files[name])
         if self.files == "all" and folders.CARD in blobs:
             self._file(commit, blobs, folders.CARD, limit=folders.MAX_TEXT)
-        return Fetched(folder, commit, self._content(folder))
-
-    def _wanted(self, published) -> tuple[str, ...]:
-        """The files that were asked for, beside the JSON."""
-        return {"needed": published.needed, "all": tuple(published.files), "none": ()}[self.files]
-
-    def _content(self, folder) -> folders.Content:
-        if self.files == "none":
-            return folders.Content(str(folder), folders.read_published(folder, links=True), {})
-        return folders.read(folder, links=True)
+        return Fetched(folder, commit, self.cache.content(folder))
 
     def _file(self, commit, blobs, name, *, record=None, limit=None) -> pathlib.Path:
         """A file of a commit that is what it should be."""
@@ -247,7 +183,10 @@ class _Source:
                 f"{self.reference}: expected {name} to be the file that {folders.CONFIG} describes, {record.bytes} "
                 f"bytes, sha256 {record.sha256}; Received: commit {commit} with {blob.size} bytes, {blob.id}"
             )
+        path = pathlib.Path()
         for force in (False, True):
+            if force and not path.is_symlink():
+                path.unlink(missing_ok=True)  # the client would leave what it has put there
             path = self._fetched(commit, name, force)
             if blob.is_of(path) and (record is None or blob.is_large or folders.sha256(path) == record.sha256):
                 return path
@@ -277,10 +216,10 @@ class _Source:
         return pathlib.Path(path)
 
 
-def blobs_of(info) -> dict[str, _Blob]:
+def blobs_of(info) -> dict[str, Blob]:
     """The files of a commit by name, from what the Hub says of it."""
     return {
-        file.rfilename: _Blob(file.lfs.sha256, file.lfs.size) if file.lfs else _Blob(file.blob_id, file.size)
+        file.rfilename: Blob(file.lfs.sha256, file.lfs.size) if file.lfs else Blob(file.blob_id, file.size)
         for file in info.siblings
     }
 
@@ -296,10 +235,3 @@ def _token(token):
     from huggingface_hub import get_token
 
     return token if isinstance(token, str) else get_token()
-
-
-def _age(seconds: float) -> str:
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"

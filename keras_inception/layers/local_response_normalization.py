@@ -10,6 +10,8 @@ from keras_inception.layers.precision import at_least_float32
 # forward pass on a CPU (`python -m training.benchmark lrn`, training/results/lrn.json). Tried beside it and slower: one
 # matrix over all channels, zero but for a band, and TensorFlow's own operation.
 _BLOCK = 16
+# Of channels that do not come in blocks: their matrix is square.
+_MAX_CHANNELS = 4096
 
 
 def _window_kernel(block: int, radius: int, *, neighbours: bool) -> np.ndarray:
@@ -59,7 +61,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         A tensor of the same shape, in the layer's compute dtype.
 
     Raises:
-        ValueError: `depth_radius` is negative or `bias` not positive.
+        ValueError: `depth_radius` is negative, `bias` not positive, or there are thousands of channels, in no multiple
+            of 16.
 
     Reference: figure 3 (the layer's two places); section 3.3 of Krizhevsky et al., 2012 (the formula).
     """
@@ -91,6 +94,11 @@ class LocalResponseNormalization(keras.layers.Layer):
             raise ValueError(f"expected a known number of channels; Received: input_shape={input_shape}")
         fits = channels > _BLOCK and channels % _BLOCK == 0 and self.depth_radius <= _BLOCK
         blocked = fits and self.data_format == "channels_last"
+        if not blocked and channels > _MAX_CHANNELS:
+            raise ValueError(
+                f"expected at most {_MAX_CHANNELS} channels, or a multiple of {_BLOCK} in channels_last; Received: "
+                f"input_shape={input_shape}"
+            )
         self._block = _BLOCK if blocked else channels
         self._window = self.alpha * _window_kernel(self._block, self.depth_radius, neighbours=blocked)
         super().build(input_shape)

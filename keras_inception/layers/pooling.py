@@ -57,38 +57,42 @@ class CeilAveragePooling2D(keras.layers.Layer):
         self.strides = strides
         self.data_format = keras.config.image_data_format() if data_format is None else data_format
 
-    def _windows(self, n: int) -> list[tuple[int, int]]:
+    def _count(self, n: int) -> int:
+        """How many windows there are along an axis of n."""
         if n is None:
             raise ValueError("expected a known height and width; Received: None")
-        last = max(0, -(-(n - self.pool_size) // self.strides))
-        return [(i * self.strides, min(i * self.strides + self.pool_size, n)) for i in range(last + 1)]
+        return max(0, -(-(n - self.pool_size) // self.strides)) + 1
+
+    def _padding(self, n: int) -> int:
+        """What the last window lacks."""
+        return max(0, (self._count(n) - 1) * self.strides + self.pool_size - n)
 
     def _sizes(self, shape):
         return shape[1:3] if self.data_format == "channels_last" else shape[2:4]
 
+    def _correction(self, n: int, axis: int) -> np.ndarray:
+        """The factor of each window along an axis, where the padding's zeros were counted as pixels; of rank 4."""
+        starts = np.arange(self._count(n)) * self.strides
+        inside = np.minimum(starts + self.pool_size, n) - starts
+        return np.expand_dims(self.pool_size / inside, [a for a in range(4) if a != axis])
+
     def call(self, inputs):
-        rows, columns = (self._windows(n) for n in self._sizes(inputs.shape))
-        pads = [
-            max(0, windows[0][0] + (len(windows) - 1) * self.strides + self.pool_size - windows[-1][1])
-            for windows in (rows, columns)
-        ]
+        sizes = self._sizes(inputs.shape)
+        first = 1 if self.data_format == "channels_last" else 2
+        pads = [self._padding(n) for n in sizes]
         x = inputs
         if any(pads):
-            widths = [(0, 0), (0, pads[0]), (0, pads[1]), (0, 0)]
-            if self.data_format == "channels_first":
-                widths = [widths[0], widths[3], widths[1], widths[2]]
+            widths = [(0, 0)] * 4
+            widths[first : first + 2] = [(0, pad) for pad in pads]
             x = ops.pad(x, widths)
         x = ops.average_pool(x, self.pool_size, self.strides, padding="valid", data_format=self.data_format)
-        if any(pads):  # the padding's zeros were counted as pixels
-            counts = np.outer(*([end - start for start, end in windows] for windows in (rows, columns)))
-            correction = (self.pool_size**2 / counts)[None, :, :, None]
-            if self.data_format == "channels_first":
-                correction = correction.transpose(0, 3, 1, 2)
-            x = x * ops.convert_to_tensor(correction.astype("float32"), dtype=x.dtype)
+        for axis, (n, pad) in enumerate(zip(sizes, pads, strict=True), first):
+            if pad:
+                x = x * ops.convert_to_tensor(self._correction(n, axis).astype("float32"), dtype=x.dtype)
         return x
 
     def compute_output_shape(self, input_shape):
-        rows, columns = (len(self._windows(n)) for n in self._sizes(input_shape))
+        rows, columns = (self._count(n) for n in self._sizes(input_shape))
         if self.data_format == "channels_last":
             return (input_shape[0], rows, columns, input_shape[3])
         return (input_shape[0], input_shape[1], rows, columns)

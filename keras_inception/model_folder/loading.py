@@ -10,7 +10,7 @@ import keras
 
 from keras_inception import checkpoints
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
-from keras_inception.hub import architecture, folder, serialization
+from keras_inception.hub import architecture, building, folder, serialization
 from keras_inception.hub import card as cards
 from keras_inception.layers.pixels import Pixels
 from keras_inception.models.googlenet import build_googlenet
@@ -31,9 +31,10 @@ def load(content: folder.Content) -> keras.Model:
     checkpoint, config = content.checkpoint(), content.name(folder.CONFIG)
     with _one_error(config):
         options = _options(content.published.options)
-        spec = _at_size(checkpoint, options)
-        checkpoints.check_claims(Checkpoint(spec.to_dict(), checkpoint.tensors), config)
-        model = build_googlenet(spec, **options)
+        with dtype_policy(options.pop("dtype", None)):
+            spec = _at_size(checkpoint, options)
+            checkpoints.check_claims(Checkpoint(spec.to_dict(), checkpoint.tensors), config)
+            model = build_googlenet(spec, **options)
     with _one_error(content.name(folder.WEIGHTS)):
         serialization.assign(checkpoints.network_variables(model), checkpoint.tensors)
     return model
@@ -51,15 +52,30 @@ def _one_error(name):
         raise CheckpointError(f"{name}: {said:.600}") from error
 
 
+@contextlib.contextmanager
+def dtype_policy(name: str | None):
+    """Makes Keras' dtype policy another one for a while; None: not."""
+    before = keras.config.dtype_policy()
+    try:
+        if name is not None:
+            keras.config.set_dtype_policy(name)
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def _options(given: dict) -> dict:
-    """The arguments of `build_googlenet` that a folder keeps beside the spec."""
+    """The arguments of `build_googlenet` that a folder keeps beside the spec, and its dtype policy."""
     known = {"classifier_activation": (str,), "dropout": (int, float), "input_shape": (list,), "name": (str,)}
+    known |= {"dtype": (str,), "include_preprocessing": (bool,)}
     if any(not isinstance(value, known.get(name, ())) for name, value in given.items()):
         raise ValueError(f"expected the options {', '.join(known)}; Received: {given!r:.200}")
     options = dict(given)
     activation = options.get("classifier_activation", "softmax")
     if activation not in ACTIVATIONS:
         raise ValueError(f"expected {', '.join(ACTIVATIONS)}; Received: classifier_activation={activation!r:.100}")
+    if options.get("dtype", "float32") not in architecture.POLICIES:
+        raise ValueError(f"expected {', '.join(architecture.POLICIES)}; Received: dtype={options['dtype']!r:.100}")
     shape = options.get("input_shape")
     if shape is not None:
         if len(shape) != 3 or not all(n is None or (type(n) is int and 0 < n <= architecture.MAX_SIZE) for n in shape):
@@ -91,7 +107,8 @@ def _load_functional(content) -> keras.Model:
     with _one_error(described):
         spec = checkpoints.checked_spec(checkpoint.spec).to_dict()
     with _one_error(name):
-        if any(pixels["config"].get("spec") != json.loads(json.dumps(spec)) for pixels in pixel_layers(config)):
+        pixels = first_pixels(config)
+        if pixels is None or pixels["config"].get("spec") != json.loads(json.dumps(spec)):
             raise ValueError(f"expected the spec that {folder.CONFIG} has in the pixel layer; Received: another")
         expected = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
         # In a thread of its own, for what Keras remembers of variables that are not made belongs to the thread.
@@ -134,9 +151,12 @@ def _finish(model) -> None:
             _finish(layer)
 
 
-def pixel_layers(config):
-    """The pixel layers in a model's Keras JSON."""
-    return architecture.objects(config, Pixels.__name__)
+def first_pixels(config) -> dict | None:
+    """The pixel layer in a model's Keras JSON that `find_pixels` finds in the model: the one whose spec is the model's.
+
+    A model with several GoogLeNets in it has several.
+    """
+    return next(building.objects(config, Pixels.__name__), None)
 
 
 def output_classes(model) -> int | None:

@@ -13,13 +13,15 @@ from keras_inception.convert.checkpoint import Checkpoint
 from keras_inception.hub import architecture, folder, serialization
 from keras_inception.labels import label_set
 from keras_inception.layers.pixels import find_pixels
-from keras_inception.model_folder.loading import ACTIVATIONS, load, output_classes, pixel_layers
+from keras_inception.model_folder.loading import ACTIVATIONS, dtype_policy, first_pixels, load, output_classes
 from keras_inception.models.googlenet import build_googlenet
 from keras_inception.models.spec import GoogLeNetSpec
 from keras_inception.preprocessing import Preprocessing
 
 # The layer in which every GoogLeNet's own classifier is.
 _CLASSIFIER = "loss3_classifier"
+# What of a layer's config is for training alone, and not published of a GoogLeNet: its file must fit a fresh one.
+_FOR_TRAINING = ("trainable", "seed", "_regularizer", "_constraint", "_initializer")
 
 
 def write(
@@ -50,18 +52,21 @@ def write(
     path.mkdir()
     options = _plain_options(model)
     if options is not None:
-        checkpoint = checkpoints.to_checkpoint(model)
-        own = {name: checkpoint.spec[name] for name in ("mean", "scale")}  # of a model that takes no pixels, 0 and 1
-        checkpoint = Checkpoint({**spec.to_dict(), **own}, checkpoint.tensors)
+        checkpoint = Checkpoint(spec.to_dict(), checkpoints.to_checkpoint(model).tensors)
         facts |= {"options": options}
     else:
         (path / folder.ARCHITECTURE).write_text(json.dumps(_architecture(model, spec)), "utf-8")
         variables = serialization.model_variables(model)
         arrays = {name: keras.ops.convert_to_numpy(variable.value) for name, variable in variables.items()}
         checkpoint = Checkpoint(spec.to_dict(), arrays)
-        facts |= {"kind": "functional", "beside": [folder.ARCHITECTURE]}
+        facts |= {"kind": "functional", "beside": [folder.ARCHITECTURE], "options": _without_pixels(model)}
     folder.write(path, checkpoint, **facts)
     twin = load(folder.read(path))
+    if len(twin.weights) != len(model.weights):
+        raise ValueError(
+            f"expected layers that are shared within one model only, not with a model in it; Received: {model.name}, "
+            f"whose {len(model.weights)} variables would come back as {len(twin.weights)}"
+        )
     _compare(model, twin, half, "the published files")
     if keras_files:
         _add_keras_files(twin, path)
@@ -94,31 +99,50 @@ def _has_own_classifier(model) -> bool:
 
 
 def _plain_options(model) -> dict | None:
-    """What a GoogLeNet was built with beside its spec; None for a model that is more, or less, than one."""
+    """What a GoogLeNet was built with beside its spec; None for a model that is more, or less, or another than one."""
     layers = {layer.name: layer for layer in model.layers}
     if not {"predictions", "pool5_drop_7x7_s1"} <= set(layers) or not hasattr(model, "operations"):
         return None
     activation = keras.activations.serialize(layers["predictions"].activation)
     if activation not in ACTIVATIONS:
         return None
+    shape = model.input_shape[1:]
     options = {
         "classifier_activation": activation,
         "dropout": float(layers["pool5_drop_7x7_s1"].rate),
-        "input_shape": model.input_shape[1:],
         "name": model.name,
+        **_without_pixels(model),
     }
-    try:
-        twin = build_googlenet(checkpoints.model_spec(model), **options)
-    except ValueError:
+    policy = layers[_CLASSIFIER].dtype_policy.name if _CLASSIFIER in layers else None
+    if policy not in architecture.POLICIES:
         return None
-    # Operations, for what is computed without a layer is none of the layers.
-    alike, mine = (sorted((part.name, type(part).__name__) for part in m.operations) for m in (twin, model))
-    shape = model.input_shape[1:]
+    try:
+        with dtype_policy(policy):
+            twin = build_googlenet(checkpoints.model_spec(model), input_shape=shape, **options)
+        if _computation(twin) != _computation(model):
+            return None
+    except (ValueError, NotImplementedError):  # no such GoogLeNet; a layer that has no config
+        return None
     # Height, width and channels, whatever the configuration is where it is loaded.
-    options["input_shape"] = list(
-        shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
-    )
-    return options if alike == mine else None
+    last = keras.config.image_data_format() == "channels_last"
+    return {**options, "dtype": policy, "input_shape": list(shape if last else (*shape[1:], shape[0]))}
+
+
+def _without_pixels(model) -> dict:
+    """The option of a network that does not take pixels."""
+    pixels = find_pixels(model)
+    return {} if pixels.mean is not None or pixels.scale is not None else {"include_preprocessing": False}
+
+
+def _computation(model) -> dict:
+    """What a model computes with its variables, as data: each layer, what it does, and on what."""
+    config = json.loads(json.dumps(model.get_config()))
+    layers = {}
+    for layer in config["layers"]:
+        own = {key: value for key, value in layer["config"].items() if not key.endswith(_FOR_TRAINING)}
+        own.pop("spec", None)  # of the pixel layer, which is published by itself
+        layers[layer["name"]] = (layer["module"], layer["class_name"], own, layer["inbound_nodes"])
+    return {"layers": layers, **{key: config[key] for key in ("input_layers", "output_layers")}}
 
 
 def _architecture(model, spec) -> dict:
@@ -131,8 +155,7 @@ def _architecture(model, spec) -> dict:
             "expected a GoogLeNet, or a functional or sequential model of Keras' own layers and ours, built upon one; "
             f"Received: {model.name}: {error}"
         ) from error
-    for pixels in pixel_layers(config):
-        pixels["config"]["spec"] = json.loads(json.dumps(spec.to_dict()))
+    first_pixels(config)["config"]["spec"] = json.loads(json.dumps(spec.to_dict()))
     return config
 
 
