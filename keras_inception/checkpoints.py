@@ -16,6 +16,7 @@ from keras_inception.layers.pixels import find_pixels
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.googlenet import MIN_SIZE
 from keras_inception.models.spec import GoogLeNetSpec
+from keras_inception.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -144,12 +145,14 @@ def _read_path(path: pathlib.Path) -> Checkpoint:
 
 
 def checked_spec(data: dict) -> GoogLeNetSpec:
-    """The spec in a file's data, whose labels are known, and as many as there are classes.
+    """The spec in a file's data, whose preprocessing is one, and whose labels are known, as many as there are classes.
 
     Raises:
         ValueError: it is none, or they are not.
     """
     spec = GoogLeNetSpec.from_dict(data)
+    if spec.preprocessing is not None:
+        Preprocessing.from_dict(spec.preprocessing)
     if isinstance(spec.labels, str) and len(label_set(spec.labels)) != spec.classes:
         count = len(label_set(spec.labels))
         raise ValueError(f"expected {spec.classes} labels, one per class; Received: {spec.labels!r}, which are {count}")
