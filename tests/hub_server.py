@@ -38,8 +38,8 @@ class Fault:
     Args:
         kind: `"cut"`: the answer's body ends after `after` bytes; `"corrupt"`: its byte `after` has another value;
             `"slow"`: nothing is sent for `seconds`; `"status"`: `status` is answered, nothing done; `"lost_answer"`:
-            it is done, and the connection closed without an answer; `"strange_answer"`: it is done, and a page answered
-            instead of what was asked for, as by a proxy; `"first"`: `call` is called first, with the hub.
+            it is done, and the connection closed without an answer; `"strange_answer"`: it is done, and `page`
+            answered instead of what was asked for, as by a proxy; `"first"`: `call` is called first, with the hub.
         method: of the request.
         path: a regular expression for the whole path.
         times: how many requests; None for all.
@@ -52,6 +52,7 @@ class Fault:
     after: int = 0
     seconds: float = 0.0
     status: int = 503
+    page: bytes = b"<html>Please log in</html>"
     call: object = None
 
 
@@ -234,7 +235,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if fault and fault.kind == "strange_answer":
-            data, status, headers = b"<html>Please log in</html>", 200, {"Content-Type": "text/html"}
+            data, status, headers = fault.page, 200, {"Content-Type": "text/html"}
         self.status = status
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data) if length is None else length), **dict(headers)}.items():

@@ -33,7 +33,9 @@ def test_what_people_read():
     assert text.count("```") == 2 and len(code) == 4  # the import, and three lines
     assert code[1] == 'model = keras_inception.from_hub("hf://me/net")'
     bare = card.render("me/net", published(options={"include_preprocessing": False}))
-    assert "images = (images - [123, 117, 104]) * [1, 1, 1]\n" in bare and "not in the model's first layer" in bare
+    assert (
+        "images = (images - [123, 117, 104]) * [1, 1, 1]\n" in bare and "then, not in the model, (pixel - mean)" in bare
+    )
     for part in (
         "| top1 | 91.25 |",
         "size 32",
@@ -49,6 +51,8 @@ def test_what_people_read():
 
 def test_only_the_measured_part_of_an_existing_card_changes():
     theirs = "---\nlicense: gpl-3.0\ntags: [mine]\nlibrary_name: torch\nmodel-index: [old]\n---\n\n# Title\n\nText.\n"
+    unmeasured = card.update(theirs, card.render("me/net", published(metrics={})))
+    assert yaml.safe_load(unmeasured.split("---")[1])["model-index"] == ["old"], "which is its author's"
     first = card.update(theirs, card.render("me/net", published(), license="mit"))
     facts = yaml.safe_load(first.split("---")[1])
     assert facts["license"] == "gpl-3.0" and facts["tags"] == ["mine"] and facts["library_name"] == "keras"
@@ -67,8 +71,8 @@ def test_what_its_author_wrote_stays_as_it_was_written():
         "datasets:\r\n- old\r\nlicense: mit\r\n---\r\nText\r\n"
     )
     card_ = card.update(theirs, card.render("me/net", published(), license="gpl-3.0", tags=["new"]))
-    kept = theirs.replace("- old", "- cifar10").split("---")[1]
-    assert card_.startswith("---" + kept) and "datasets:\r\n- cifar10\r\nlicense" in card_ and "old" not in card_
+    kept = theirs.replace("- old", "- old\r\n- cifar10").split("---")[1]
+    assert card_.startswith("---" + kept) and "datasets:\r\n- old\r\n- cifar10\r\nlicense" in card_
     assert card_.count("\n") == card_.count("\r\n") and "Text\r\n\r\n" + card.BEGIN in card_
     card_ = card.update(
         theirs, card.render("me/net", published(), license="gpl-3.0", tags=["new"]), ["license", "tags"]
@@ -101,7 +105,9 @@ def test_no_way_to_write_a_card_costs_its_author_anything(front, lead):
     before, after = yaml.safe_load(front), yaml.safe_load(text.removeprefix(lead).split("---\n")[1])
     ours = {"model-index", "datasets", "library_name", "pipeline_tag"}
     assert {key: after[key] for key in set(before) - ours} == {key: before[key] for key in set(before) - ours}
-    assert after["datasets"] == ["cifar10"] and after["model-index"][0]["name"] == "net"
+    theirs = before.get("datasets") or []
+    assert after["datasets"] == [*(theirs if isinstance(theirs, list) else [theirs]), "cifar10"]
+    assert after["model-index"][0]["name"] == "net"
     assert after["license"] == before.get("license", "mit") and ("# mine" in text) == ("# mine" in front)
     assert card.update(text, text) == text
 
@@ -142,6 +148,24 @@ def test_any_front_matter_keeps_its_facts_or_is_refused(front):
         return
     after = card._facts(text)
     assert {key: after[key] for key in before} == before
+
+
+def test_a_card_that_refers_to_itself_again_and_again_takes_no_time():
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    text = "---\n" + "\n".join(lines) + "\nmodel-index: [{results: [{metrics: [{type: *a11, value: *a11}]}]}]\n---\n"
+    for look in (lambda: card.problems(text, published()), lambda: card.update(text, card.render("me/n", published()))):
+        with pytest.raises(ValueError, match="front matter has at most 10000 values; Received: more"):
+            look()
+
+
+def test_further_tags_and_data_sets_are_added_to_the_authors():
+    theirs = "---\ntags: [flowers, mine]\ndatasets: me/flowers\n---\n"
+    facts = card._facts(card.update(theirs, card.render("me/net", published(), tags="fun"), ["tags"]))
+    assert facts["tags"] == ["flowers", "mine", "keras", "googlenet", "inception", "fun"]
+    assert facts["datasets"] == ["me/flowers", "cifar10"]
+    facts = card._facts(card.update(theirs, card.render("me/net", published(metrics={}))))
+    assert facts["tags"] == ["flowers", "mine"] and facts["datasets"] == "me/flowers"
 
 
 def test_one_tag_is_one_tag():

@@ -572,12 +572,18 @@ def test_a_network_that_takes_no_pixels_classifies_photos(tmp_path, capsys, phot
     )
     for name, each in (("usual", usual), ("bare", bare)):
         keras_inception.push_to_hub(each, tmp_path / name)
+    base = keras_inception.GoogLeNet(
+        weights=weights, allow_unverified=True, include_preprocessing=False, include_top=False, pooling="avg"
+    )
+    head = keras.Sequential([base, keras.layers.Dense(10, activation="softmax", name="own")])
+    head.layers[-1].set_weights(usual.get_layer("loss3_classifier").get_weights())
+    keras_inception.push_to_hub(head, tmp_path / "head", labels="cifar10")
     scores = []
-    for name in ("usual", "bare"):
+    for name in ("usual", "bare", "head"):
         code, out, err = run(capsys, "classify", "a.jpg", "--weights", tmp_path / name, "--json")
         assert code == 0, err
         scores.append([row["score"] for row in json.loads(out)["predictions"]])
-    np.testing.assert_allclose(*scores, atol=1e-5)
+    np.testing.assert_allclose(scores[1:], scores[:1] * 2, atol=1e-5)
 
 
 @pytest.mark.parametrize(

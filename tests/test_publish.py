@@ -192,11 +192,12 @@ STEPS = {
 }
 
 
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", "<html>nötig</html>".encode("latin-1")])
 @pytest.mark.parametrize("step", STEPS)
-def test_a_page_instead_of_an_answer_is_never_taken_for_one(hub, folder, step):
+def test_a_page_instead_of_an_answer_is_never_taken_for_one(hub, folder, step, page):
     if step != "create":
         hub.create(NAME, {"x": b"1"})
-    hub.order("strange_answer", *STEPS[step])
+    hub.order("strange_answer", *STEPS[step], page=page)
     try:
         commit = send(hub, folder, version="v1")
     except PublishError as error:
@@ -225,11 +226,24 @@ def test_a_tag_that_is_not_there_is_not_said_to_be(hub, folder):
 def test_a_commit_that_is_answered_too_late_is_found(hub, folder, monkeypatch):
     hub.create(NAME, {"x": b"1"})
     monkeypatch.setattr(publish._within, "__defaults__", (1.0,))
-    # Not there when it is looked for, and there when it is sent once more.
-    hub.order("slow", "POST", COMMIT, seconds=2.5)
+    # Not there when it is looked for, and there when it is sent once more, which is then refused (412).
+    hub.order("slow", "POST", COMMIT, seconds=1.6)
     hub.order("slow", "POST", COMMIT, seconds=0.9)
     commit = send(hub, folder)
     assert history(hub) == ["mine", "pushed", "initial commit"] and hub.repositories[NAME].resolve("main") == commit
+    assert [entry.status for entry in hub.log if entry.path == COMMIT] == [200, 412]
+
+
+def test_a_commit_that_is_answered_much_too_late_may_be_there(hub, folder, monkeypatch):
+    hub.create(NAME, {"x": b"1"})
+    monkeypatch.setattr(publish._within, "__defaults__", (0.3,))
+    hub.order("slow", "POST", COMMIT, seconds=2, times=2)
+    with pytest.raises(PublishError, match="no answer within 0.3 seconds.*whether it makes one yet, nobody knows"):
+        send(hub, folder)
+    time.sleep(3)
+    assert history(hub) == ["mine", "pushed", "initial commit"]
+    monkeypatch.undo()
+    assert send(hub, folder) == hub.repositories[NAME].resolve("main") and len(history(hub)) == 3
 
 
 def test_a_hub_that_is_gone_after_the_commit(hub, folder, monkeypatch):
@@ -334,6 +348,14 @@ def test_a_card_that_is_there_keeps_what_its_author_wrote(hub, folder):
     (folder / "README.md").write_text(CARD)
     text = repository.content(repository.files(send(hub, folder, given=["license"]))["README.md"]).decode()
     assert "license: mit" in text and "gpl" not in text and "# My own" in text
+
+
+def test_a_card_that_comes_damaged_where_there_are_no_links(hub, folder, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.file_download.are_symlinks_supported", lambda folder=None: False)
+    repository = hub.create(NAME, {"README.md": b"# Theirs"})
+    hub.order("corrupt", "GET", f"/{NAME}/resolve/.*/README.md", after=3)
+    text = repository.content(repository.files(send(hub, folder))["README.md"]).decode()
+    assert "# Theirs" in text and hub.fired() == ["corrupt"]
 
 
 def test_a_card_that_comes_damaged_or_is_none(hub, folder):

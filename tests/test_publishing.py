@@ -201,6 +201,52 @@ def test_of_two_publishers_in_a_folder_one_wins_and_the_other_is_told(tmp_path, 
     assert push_to_hub(model, place, metrics={"top1": 3.0}) == directory.revision(place)
 
 
+def test_publishers_of_several_users_are_exclusive(tmp_path, published):
+    program = (
+        "import sys, time\n"
+        "from keras_inception.hub import directory, folder\n"
+        "from keras_inception.hub.publish import PublishError\n"
+        "usual = folder.read_text\n"
+        "folder.read_text = lambda *a, **o: (time.sleep(2), usual(*a, **o))[1]  # while it has the lock\n"
+        "expected = directory.revision(sys.argv[2])\n"
+        "try:\n"
+        "    print(directory.put(sys.argv[1], sys.argv[2], expected))\n"
+        "except PublishError:\n"
+        "    print('came second')\n"
+    )
+    place = shutil.copytree(published / "model", tmp_path / "net")
+    pairs = []
+    for number in range(2):
+        mine = shutil.copytree(published / "model", tmp_path / f"mine{number}")
+        changed_json(mine, lambda data, number=number: data["metrics"].update(top1=float(number)))
+        environment = {**os.environ, "KERAS_INCEPTION_CACHE": str(tmp_path / f"cache{number}")}
+        command = [sys.executable, "-c", program, str(mine), str(place)]
+        pairs.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+    answers = [process.communicate(timeout=120)[0].strip() for process in pairs]
+    assert sorted(answers)[0] == "came second" and sorted(answers)[1] == directory.revision(place)
+    assert folders.read_published(place).metrics == {"top1": float(answers.index(directory.revision(place)))}
+
+
+@pytest.mark.parametrize("name", [folders.CONFIG, folders.WEIGHTS, folders.CARD])
+def test_a_rename_that_fails_brings_back_what_was_there(tmp_path, published, monkeypatch, name):
+    place = shutil.copytree(published / "flowers", tmp_path / "net")
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    right = os.replace
+
+    def failing(source, destination):
+        if pathlib.Path(destination) == place / name and ".part." in str(source):
+            raise PermissionError(13, "a reader has it open")
+        right(source, destination)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(PermissionError):
+        directory.put(published / "model", place, directory.revision(place))
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    monkeypatch.undo()
+    directory.put(published / "model", place, directory.revision(place))
+    assert verify(place) == [] and not (place / folders.ARCHITECTURE).exists()
+
+
 def test_publishing_in_a_folder_that_fails_leaves_what_was_there(tmp_path, published, model, monkeypatch):
     place = tmp_path / "net"
     copied = []
@@ -277,7 +323,7 @@ def test_a_network_without_preprocessing_takes_the_same_input(tmp_path):
         loaded = from_hub(tmp_path / name)
         np.testing.assert_array_equal(outputs(loaded), outputs(each))
         assert model_spec(loaded).mean == (123.0, 117.0, 104.0), "what its input was made with is still known"
-        assert "not in the model's first layer" in (tmp_path / name / folders.CARD).read_text()
+        assert "then, not in the model, (pixel" in (tmp_path / name / folders.CARD).read_text()
     # Whoever asks for the weights alone has the usual network, pixels in.
     usual = GoogLeNet(weights=tmp_path / "net")
     np.testing.assert_allclose(outputs(usual), outputs(model, pixels() - [123.0, 117.0, 104.0]), atol=1e-6)
@@ -531,7 +577,19 @@ HUGE = [
     lambda d: small(d, {"pool_size": 6, "strides": 1}, "CeilAveragePooling2D", 12_000, 3),
     lambda d: small(d, {"output_size": 12_000}, "AdaptiveAveragePooling2D", 12_000, 3),
     lambda d: small(d, {"units": 1_000_000}, "Dense", 1_000, 1_000_000),
+    lambda d: many(d, "LocalResponseNormalization", [None, 1, 1, 1023], 200),
+    lambda d: many(d, "Normalization", [None, 1, 1, 1 << 20], 200),
 ]
+
+
+def many(data, name, shape, count):
+    """Puts many layers side by side upon an input."""
+    small(data, {}, name, 8, 16)
+    layers = data["config"]["layers"]
+    layers[0]["config"]["batch_shape"] = shape
+    for number in range(count):
+        layers.append(json.loads(json.dumps(layers[1]).replace('"layer"', f'"layer{number}"')))
+    data["config"]["output_layers"] = [[layer["name"], 0, 0] for layer in layers[1:]]
 
 
 def small(data, config, name, side, channels):

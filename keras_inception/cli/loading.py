@@ -7,7 +7,7 @@ import keras
 from keras_inception import checkpoints
 from keras_inception.hub import folder
 from keras_inception.hub.download import DownloadError
-from keras_inception.layers.pixels import Pixels
+from keras_inception.layers.pixels import Pixels, find_pixels, takes_pixels
 from keras_inception.models.spec import GoogLeNetSpec
 from keras_inception.pretrained import GoogLeNet
 from keras_inception.publishing import from_hub
@@ -36,9 +36,9 @@ def _is_published(weights: str) -> bool:
 
 def _of_pixels(model):
     """The model behind its preprocessing, where it was published without (`include_preprocessing=False`)."""
-    pixels = next((layer for layer in model.layers[:2] if isinstance(layer, Pixels)), None)
-    if pixels is None or pixels.mean is not None or pixels.scale is not None:
+    if takes_pixels(model):
         return model
+    pixels = find_pixels(model)
     spec = GoogLeNetSpec.from_dict(pixels.spec)
     inputs = keras.Input(model.input_shape[1:], name="pixels_input")
     x = Pixels(spec.mean, spec.scale, spec=pixels.spec, data_format=pixels.data_format, name="preprocessing")(inputs)

@@ -48,10 +48,9 @@ def info_weights(args) -> int:
         return 0
     lines = list(_flat(known[tag]))
     width = max(len(key) for key, _ in lines) + 2
+    room = max(20, 100 - width)
     for key, value in lines:
-        wrapped = textwrap.wrap(printable(str(value)), 100 - width, break_long_words=False, break_on_hyphens=False) or [
-            ""
-        ]
+        wrapped = textwrap.wrap(printable(str(value)), room, break_long_words=False, break_on_hyphens=False) or [""]
         for number, line in enumerate(wrapped):
             print(f"{'' if number else printable(key):{width}}{line}")
     return 0

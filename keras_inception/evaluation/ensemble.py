@@ -185,7 +185,14 @@ def is_logits(model) -> bool:
 
 def _last_layer(model):
     """The layer that gives the classes, also where it is in a model in the model."""
-    layers = {layer.name: layer for layer in model.layers}
-    named = layers.get("predictions") if isinstance(_symbolic(model), dict) else None
-    layer = model.layers[-1] if named is None else named
+    output = _outputs(_symbolic(model))
+    layer = next((layer for layer in model.layers if _gives(layer, output)), model.layers[-1])
     return _last_layer(layer) if hasattr(layer, "layers") else layer
+
+
+def _gives(layer, output) -> bool:
+    """Whether a symbolic tensor is what a layer gives, one that is called once."""
+    try:
+        return layer.output is output
+    except (AttributeError, ValueError):  # called never, or several times
+        return False

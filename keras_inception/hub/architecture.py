@@ -80,8 +80,7 @@ def bare(config):
 
 def check(config) -> None:
     """Raises ValueError unless a model's Keras JSON is made of layers on the list alone, and costs little to build."""
-    names = {name for _, name in _MODELS} | {"GoogLeNetWithHeads"}
-    if not isinstance(config, dict) or not any(config.get("class_name") == name for name in names):
+    if not isinstance(config, dict) or not any(config.get("class_name") == name for name in building.MODELS):
         raise ValueError(f"expected a functional or sequential model; Received: {_name(config)}")
     _check(config)
     building.check(config)
@@ -119,7 +118,7 @@ def _check(value, key="", of_layer=False) -> None:
 
 
 def _is_model(value) -> bool:
-    return value.get("class_name") in {name for _, name in _MODELS} | {"GoogLeNetWithHeads"}
+    return value.get("class_name") in building.MODELS
 
 
 def _check_class(value) -> None:

@@ -94,18 +94,17 @@ class Cache:
         except OSError as error:
             logger.info("%s could not be written: %s", path, error)
 
-    def last_known(self, revision) -> tuple[str | None, str]:
-        """What a revision was when somebody last asked: we, or else another program that uses the Hub's client."""
+    def last_known(self, revision) -> tuple[Fetched | None, str]:
+        """What a revision was when somebody last asked, and who and when: we, or else others with the Hub's client."""
         theirs = self.folder / "refs" / (revision or "main")
         for note, said in (
             (self._note(revision), f"when {self.endpoint} was last asked"),
             (theirs, "when another program asked its hub"),
         ):
-            if note.is_file():
-                return (
-                    note.read_text().strip(),
-                    f", which it was {said}, {_age(time.time() - note.stat().st_mtime)} ago",
-                )
+            commit = note.read_text(errors="replace").strip() if note.is_file() else None
+            found = self.find(commit, alone=True) if is_commit(commit) else None
+            if found is not None:
+                return found, f", which it was {said}, {_age(time.time() - note.stat().st_mtime)} ago"
         return None, ""
 
     def find(self, commit, *, alone=False) -> Fetched | None:
@@ -151,7 +150,8 @@ class Cache:
         if path.is_symlink():
             return Blob(pathlib.Path(os.readlink(path)).name)
         note = self._note(path.parent.name)
-        return Blob(note.read_text().strip()) if path.name == folders.CONFIG and note.is_file() else None
+        noted = path.name == folders.CONFIG and note.is_file()
+        return Blob(note.read_text(errors="replace").strip()) if noted else None
 
 
 def _age(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """The model card: front matter that the Hub indexes, and a measured part between markers, which is ours to update."""
 
+import itertools
 import json
 import re
 
@@ -8,7 +9,11 @@ from keras_inception.hub.folder import Published
 BEGIN = "<!-- keras_inception: measured -->"
 END = "<!-- keras_inception: end -->"
 # What of the front matter is a fact about the weights; everything else is its author's, once it is there.
-_OURS = ("library_name", "pipeline_tag", "datasets", "model-index")
+_OURS = ("library_name", "pipeline_tag")
+# To which we add.
+_LISTS = ("datasets", "tags")
+# Values in a front matter, those that are referred to counted again.
+_MAX_VALUES = 10_000
 # As the Hub finds it: white space may stand in front.
 _FRONT = re.compile(r"\A(?P<lead>[\s\ufeff]*)---[ \t]*\r?\n(?P<front>.*?\r?\n|)---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 # A line that begins with anything else than these begins a new key.
@@ -77,6 +82,8 @@ def measured(name: str, published: Published) -> str:
         _numbers(spec.get(key) or ()) for key in ("mean", "scale")
     )  # a JSON may leave out what has a default
     inside = published.options.get("include_preprocessing", True)
+    own = published.options.get("takes_pixels", inside)
+    where = "in the model's first layer" if inside else "in layers of its own instead of" if own else "not in the model"
     steps = ", ".join(f"{key} {_text(value)}" for key, value in (spec.get("preprocessing") or {}).items())
     made = {"weights": spec.get("source"), **published.provenance}
     lines = [
@@ -86,7 +93,7 @@ def measured(name: str, published: Published) -> str:
         "",  # as formatters of code want it, which change cards too
         f'model = keras_inception.from_hub("{reference}")',
         'images = keras_inception.preprocess_input(["photo.jpg"], model=model)',
-        *([] if inside else [f"images = (images - [{mean}]) * [{scale}]"]),
+        *([] if own else [f"images = (images - [{mean}]) * [{scale}]"]),
         "print(keras_inception.decode_predictions(model.predict(images), labels=model))",
         "```",
         "",
@@ -95,8 +102,8 @@ def measured(name: str, published: Published) -> str:
         *(f"| {_text(key)} | {_text(value)} |" for key, value in said.items()),
         *([] if said else ["| | not measured |"]),
         "",
-        f"**Preprocessing**: {steps or 'not said'}; then, {'in' if inside else 'not in'} the model's first layer, "
-        f"(pixel - mean) x scale of each channel R, G, B, with mean {mean} and scale {scale}.",
+        f"**Preprocessing**: {steps or 'not said'}; then, {where}, (pixel - mean) x scale of each channel R, G, B, "
+        f"with mean {mean} and scale {scale}.",
         "",
         "**Provenance**",
         "",
@@ -130,10 +137,11 @@ def _what_it_is(published: Published) -> str:
 def update(text: str, fresh: str, given=()) -> str:
     """An existing card with the measured part of a fresh one; nothing else of it is changed.
 
-    What stands between the markers is replaced; a card without markers gets them at its end. In the front matter the
-    model-index, the data set and what says that this is a Keras image classifier are replaced, and what is missing is
-    added; the lines of all other keys stay as they are. Where YAML is written in a way that does not allow it, such as
-    all keys in one line, their values stay.
+    What stands between the markers is replaced; a card without markers gets them at its end. In the front matter what
+    says that this is a Keras image classifier is replaced, and the model-index, unless it is the author's and there is
+    nothing new; data sets and given tags are added to the author's, and so is every key that is missing. The lines of
+    all others stay as they are. Where YAML is written in a way that does not allow it, such as all keys in one line,
+    their values stay.
 
     Args:
         text: the card.
@@ -155,11 +163,28 @@ def update(text: str, fresh: str, given=()) -> str:
     else:
         body = f"{body.rstrip()}{newline * 2 if body.strip() else ''}{part}{newline}"
     old = _facts(text)
-    replaced = {key for key in {*_OURS, *given} if old.get(key) != new.get(key)}
-    wanted = {key: value for key, value in old.items() if key not in replaced or key in new}
-    wanted |= {key: value for key, value in new.items() if key in replaced or key not in old}
+    wanted = {key: _merged(key, old[key], new.get(key), key in given, counts == (1, 1)) for key in old}
+    wanted |= {key: value for key, value in new.items() if key not in old}
+    wanted = {key: value for key, value in wanted.items() if value is not None or key in old and old[key] is None}
     lines = _replaced(front, wanted, old, newline)
     return f"{lead}---{newline}{lines}---{newline}{body}"
+
+
+def _merged(key: str, old, new, given: bool, ours: bool):
+    """What a key of an existing card's front matter becomes; None: it goes.
+
+    Args:
+        key, old, new: its name, and what the card and a fresh one have.
+        given: whether the user has asked for the new one.
+        ours: whether the card has our markers, and so was measured by us before.
+    """
+    if new is None and (key != "model-index" or not ours):
+        return old
+    if key in _LISTS:
+        theirs, more = (value if isinstance(value, list) else [value] for value in (old, new))
+        add = key == "datasets" or given
+        return theirs + [item for item in more if item not in theirs and item is not None] if add else old
+    return new if key in ("model-index", *_OURS) or given else old
 
 
 def _replaced(front: str, wanted: dict, old: dict, newline: str) -> str:
@@ -211,9 +236,23 @@ def _facts(card: str) -> dict:
     # AttributeError, TypeError, ValueError: values that are not of the kind that they say; RecursionError: brackets.
     except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"expected a card whose front matter is YAML; Received: {error!s:.300}") from error
+    if sum(1 for _ in itertools.islice(_values(facts), _MAX_VALUES + 1)) > _MAX_VALUES:
+        raise ValueError(f"expected a card whose front matter has at most {_MAX_VALUES} values; Received: more")
     if not isinstance(facts, dict | None):
         raise ValueError(f"expected a card whose front matter is a mapping; Received: {facts!r:.200}")
     return facts or {}
+
+
+def _values(facts):
+    """All values in a front matter, which may refer to one another, and to themselves, again and again."""
+    left = [facts]
+    while left:
+        value = left.pop()
+        yield value
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list | set | tuple):
+            left += value
 
 
 def _measured_part(card: str) -> str:

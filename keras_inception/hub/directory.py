@@ -8,11 +8,11 @@ import shutil
 
 from keras_inception.hub import card as cards
 from keras_inception.hub import folder as folders
-from keras_inception.hub.download import cache_folder
 from keras_inception.hub.publish import PublishError
 
 # A file on its way: beside its place, so that a rename brings it there at once.
 _PARTIAL = ".keras_inception.part."
+_BEFORE = ".keras_inception.before."
 _OURS = {folders.CONFIG, folders.WEIGHTS, folders.CARD, *folders.KERAS_FILES}
 
 
@@ -38,14 +38,15 @@ def revision(place) -> str | None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith(_PARTIAL)
+    return name in _OURS or name.startswith((_PARTIAL, _BEFORE))
 
 
 def put(written, place, expected: str | None, given=()) -> str:
     """Puts a finished folder in its place.
 
     The files are copied first, and renamed only when all are there, the JSON last: a load in that moment finds files
-    that do not fit, and refuses them.
+    that do not fit, and refuses them. What was there before comes back where a rename fails; where the process is
+    killed in that moment, it lies beside, under names that begin with `.keras_inception.before.`.
 
     Args:
         written: the finished folder.
@@ -75,29 +76,46 @@ def put(written, place, expected: str | None, given=()) -> str:
         try:
             for name in names:
                 shutil.copyfile(written / name, place / f"{_PARTIAL}{name}")
-            for name in names:
-                os.replace(place / f"{_PARTIAL}{name}", place / name)
+            _rename(place, names)
         finally:
             for partial in place.glob(f"{_PARTIAL}*"):
                 partial.unlink()
-        _remove_others(place, names)
         return revision(place)
 
 
-def _remove_others(place, names) -> None:
-    """Removes the architecture that a model had which was here before."""
-    for name in folders.KERAS_FILES:
-        if name not in names:
-            (place / name).unlink(missing_ok=True)
+def _rename(place, names) -> None:
+    """Renames the partial files to their names, all of them or none; the architecture of a model before goes too."""
+    moved = []
+    try:
+        for name in [*(name for name in folders.KERAS_FILES if name not in names), *names]:
+            if (place / name).exists():
+                os.replace(place / name, place / f"{_BEFORE}{name}")
+                moved.append(name)
+            if name in names:
+                os.replace(place / f"{_PARTIAL}{name}", place / name)
+    except OSError:
+        for name in names:
+            if not (place / f"{_PARTIAL}{name}").exists():
+                (place / name).unlink(missing_ok=True)
+        for name in moved:
+            os.replace(place / f"{_BEFORE}{name}", place / name)
+        raise
+    for name in moved:
+        (place / f"{_BEFORE}{name}").unlink()
 
 
 @contextlib.contextmanager
 def _lock(place):
-    """A lock that the operating system releases when its holder dies, on a file that is not left in the folder."""
-    from huggingface_hub.utils import WeakFileLock
-
-    name = hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:32]
-    path = cache_folder() / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(path):
+    """Keeps other processes of this machine out; the operating system releases it when its holder dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows cannot lock a folder: what is left is that the revision is compared
         yield
+        return
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

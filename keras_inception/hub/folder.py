@@ -102,6 +102,7 @@ def parse(text: str, name: str = CONFIG) -> Published:
     try:
         hooks = {"object_pairs_hook": _once, "parse_constant": _number, "parse_float": _number, "parse_int": _integer}
         data = json.loads(text, **hooks)
+        json.dumps(data, ensure_ascii=False).encode()  # halves of characters are no text
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{name}: expected a published model's JSON; Received: {error}") from error
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 # What the client raises where an answer is not a hub's: a page instead of JSON, or JSON of something else. ValueError
 # itself is what it raises for arguments.
-_NO_HUB = (json.JSONDecodeError, KeyError, TypeError, AttributeError)
+_NO_HUB = (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError)
 
 
 class PublishError(OSError):
@@ -148,8 +148,11 @@ class _Destination:
         """Puts the measured part of the folder's card into the one that the repository has."""
         if folders.CARD not in blobs:
             return
+        path = None
         for force in (False, True):
             options = {"revision": parent, "force_download": force}
+            if force and not path.is_symlink():
+                path.unlink(missing_ok=True)  # the client would leave what it has put there
             path = pathlib.Path(self.api.hf_hub_download(self.repository, folders.CARD, **options))
             if blobs[folders.CARD].is_of(path):
                 break
@@ -178,7 +181,7 @@ class _Destination:
                 lost = error
             # RuntimeError: of the upload of a large file
             except (HTTPError, ConnectionError, TimeoutError, RuntimeError, *_NO_HUB) as error:
-                lost = error.__cause__ or error
+                lost = error if isinstance(error, TimeoutError) else error.__cause__ or error
             else:
                 if create_pr and commit == parent:
                     raise ValueError(f"expected changes for a pull request; Received: the files of {parent}")
@@ -193,6 +196,11 @@ class _Destination:
             logger.warning(
                 "%s: the Hub did not answer (%s), and has no new commit; once more", self.repository, _said(lost)
             )
+        if isinstance(lost, TimeoutError):
+            raise PublishError(
+                f"{self.repository}: the Hub did not answer ({_said(lost)}), and had no new commit; whether it makes "
+                "one yet, nobody knows: publish again, which changes nothing where it has"
+            ) from lost
         raise PublishError(f"{self.repository}: it failed twice ({_said(lost)}); nothing was published") from lost
 
     def _send(self, options) -> str:

@@ -143,13 +143,13 @@ class _Source:
 
     def from_cache(self, revision, reason) -> Fetched:
         """What is cached of a revision, and a word about it."""
-        commit, told = revision, ""
-        if not is_commit(revision):
-            commit, told = self.cache.last_known(revision)
-        found = self.cache.find(commit, alone=True) if is_commit(commit) else None
+        if is_commit(revision):
+            found, told = self.cache.find(revision, alone=True), ""
+        else:
+            found, told = self.cache.last_known(revision)
         if found is None:
             raise DownloadError(f"{self.reference}: {reason}, and it is not in the cache") from reason
-        logger.warning("%s: %s; this is commit %s of the cache%s.", self.reference, reason, commit, told)
+        logger.warning("%s: %s; this is commit %s of the cache%s.", self.reference, reason, found.commit, told)
         return found
 
     def download(self, commit, blobs) -> Fetched:

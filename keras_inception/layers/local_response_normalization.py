@@ -1,5 +1,7 @@
 """Local response normalization across channels, as GoogLeNet's stem has it."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -11,9 +13,10 @@ from keras_inception.layers.precision import at_least_float32
 # matrix over all channels, zero but for a band, and TensorFlow's own operation.
 _BLOCK = 16
 # Of channels that do not come in blocks: their matrix is square.
-_MAX_CHANNELS = 4096
+_MAX_CHANNELS = 1024
 
 
+@functools.lru_cache(maxsize=8)
 def _window_kernel(block: int, radius: int, *, neighbours: bool) -> np.ndarray:
     """The kernel of a convolution over blocks of channels, (1, 3 or 1, block, block): 1 for those within `radius`."""
     offsets = (-1, 0, 1) if neighbours else (0,)
@@ -100,13 +103,14 @@ class LocalResponseNormalization(keras.layers.Layer):
                 f"input_shape={input_shape}"
             )
         self._block = _BLOCK if blocked else channels
-        self._window = self.alpha * _window_kernel(self._block, self.depth_radius, neighbours=blocked)
         super().build(input_shape)
 
     def _energy(self, x):
         """The weighted sum of squares over each channel's window."""
-        squares, window = ops.square(x), ops.convert_to_tensor(self._window, dtype=x.dtype)
-        if self._block == x.shape[-1 if self.data_format == "channels_last" else 1]:
+        blocked = self._block != x.shape[-1 if self.data_format == "channels_last" else 1]
+        window = self.alpha * _window_kernel(self._block, self.depth_radius, neighbours=blocked)
+        squares, window = ops.square(x), ops.convert_to_tensor(window, dtype=x.dtype)
+        if not blocked:
             return ops.conv(squares, window, padding="valid", data_format=self.data_format)
         # A row of channels is a row of blocks: seen so, at no cost, each block needs itself and its two neighbours.
         height, width, channels = x.shape[1:]

@@ -72,6 +72,20 @@ def find_pixels(model) -> Pixels | None:
     return None
 
 
+def takes_pixels(model) -> bool:
+    """Whether a model is called on pixels: not where nothing but its pixel layer, which passes them on, sees its input.
+
+    Args:
+        model: a model with a pixel layer in it, or in a model in it; augmentation may be in front.
+    """
+    for layer in model.layers:
+        if isinstance(layer, Pixels):
+            return layer.mean is not None or layer.scale is not None
+        if not isinstance(layer, keras.layers.InputLayer) and not type(layer).__name__.startswith("Random"):
+            return takes_pixels(layer) if hasattr(layer, "layers") else True
+    return True
+
+
 def stored_spec(model) -> dict:
     """The spec that a model's pixel layer carries; empty for a model of another kind."""
     pixels = find_pixels(model)

@@ -112,8 +112,9 @@ def _load_functional(content) -> keras.Model:
             raise ValueError(f"expected the spec that {folder.CONFIG} has in the pixel layer; Received: another")
         expected = {key: tuple(tensor.shape) for key, tensor in checkpoint.tensors.items()}
         # In a thread of its own, for what Keras remembers of variables that are not made belongs to the thread.
+        scopes = _distribution_scopes()
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            model = thread.submit(_built, config, expected).result()
+            model = thread.submit(_built, config, expected, scopes).result()
     with _one_error(described):
         classes = output_classes(model)
         if classes not in (None, spec["classes"]):
@@ -124,8 +125,28 @@ def _load_functional(content) -> keras.Model:
     return model
 
 
-def _built(config, expected) -> keras.Model:
+def _distribution_scopes() -> list:
+    """What says, of this thread, over which devices variables are distributed."""
+    scopes = []
+    if (distribution := keras.distribution.distribution()) is not None:
+        scopes.append(distribution.scope())
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.distribute.has_strategy():
+            scopes.append(tf.distribute.get_strategy().scope())
+    return scopes
+
+
+def _built(config, expected, scopes=()) -> keras.Model:
     """The model of a Keras JSON, whose variables are made only if their shapes are the expected ones."""
+    with contextlib.ExitStack() as stack:
+        for scope in scopes:
+            stack.enter_context(scope)
+        return _built_here(config, expected)
+
+
+def _built_here(config, expected) -> keras.Model:
     with keras.StatelessScope() as scope:
         try:
             model = keras.saving.deserialize_keras_object(config)

@@ -12,7 +12,7 @@ from keras_inception import checkpoints
 from keras_inception.convert.checkpoint import Checkpoint
 from keras_inception.hub import architecture, folder, serialization
 from keras_inception.labels import label_set
-from keras_inception.layers.pixels import find_pixels
+from keras_inception.layers.pixels import find_pixels, takes_pixels
 from keras_inception.model_folder.loading import ACTIVATIONS, dtype_policy, first_pixels, load, output_classes
 from keras_inception.models.googlenet import build_googlenet
 from keras_inception.models.spec import GoogLeNetSpec
@@ -129,9 +129,11 @@ def _plain_options(model) -> dict | None:
 
 
 def _without_pixels(model) -> dict:
-    """The option of a network that does not take pixels."""
+    """The option of a network that does not take pixels, or whose pixel layer leaves them to a layer in front."""
     pixels = find_pixels(model)
-    return {} if pixels.mean is not None or pixels.scale is not None else {"include_preprocessing": False}
+    if pixels.mean is not None or pixels.scale is not None:
+        return {}
+    return {"include_preprocessing": False, **({"takes_pixels": True} if takes_pixels(model) else {})}
 
 
 def _computation(model) -> dict:
