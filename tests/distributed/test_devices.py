@@ -30,6 +30,30 @@ train(recipe, name="two", data_dir=data, work_dir=folder, strategy="mirrored", d
 """
 
 
+FROM_HUB = """
+import contextlib, sys
+import keras, numpy as np
+import keras_inception
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    scope = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()
+else:
+    scope = keras.distribution.DataParallel(auto_shard_dataset=False).scope()
+base = keras_inception.GoogLeNet(weights=None, stem="small", include_top=False, pooling="avg", input_shape=(32, 32, 3))
+keras_inception.push_to_hub(keras.Model(base.input, keras.layers.Dense(2, name="own")(base.output)), sys.argv[1])
+with scope:
+    model = keras_inception.from_hub(sys.argv[1])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 32, 32, 3)), np.ones((4, 2)), batch_size=4, verbose=0)
+value = model.get_layer("own").kernel.value
+value = getattr(value, "_values", None) or value.sharding.device_set
+print(len(value))
+"""
+
+
 def take_steps(folder, devices, fields, backend="tensorflow"):
     out = folder / f"{backend}{devices}.npz"
     command = [sys.executable, PROGRAM, out, str(devices), json.dumps(fields)]
@@ -91,3 +115,13 @@ def test_jax_takes_batch_norms_statistics_over_all_devices(tmp_path):
     one, two = (take_steps(tmp_path, devices, SYNCHRONIZED, "jax") for devices in (1, 2))
     np.testing.assert_allclose(two["losses"][0], one["losses"][0], rtol=1e-5)
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=0.02)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_what_is_loaded_in_a_scope_is_on_all_of_its_devices(tmp_path, backend):
+    environ = {**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environ |= {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", FROM_HUB, str(tmp_path / "net")]
+    process = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=400)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout.strip() == "2"
