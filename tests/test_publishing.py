@@ -271,7 +271,8 @@ def test_publishing_in_a_folder_that_fails_leaves_what_was_there(tmp_path, publi
 def test_what_an_interrupted_publication_left_is_written_over(tmp_path, published):
     place = tmp_path / "net"
     place.mkdir()
-    for name in (folders.WEIGHTS, f".keras_inception.part.{folders.CARD}", "config.json"):
+    hidden = [f".keras_inception.part.{folders.CARD}", f".keras_inception.before.{folders.CONFIG}"]
+    for name in (folders.WEIGHTS, "config.json", *hidden):
         (place / name).write_bytes(b"half")
     directory.put(published / "model", place, directory.revision(place))
     assert verify(place) == []

@@ -100,8 +100,8 @@ def _rename(place, names) -> None:
         for name in moved:
             os.replace(place / f"{_BEFORE}{name}", place / name)
         raise
-    for name in moved:
-        (place / f"{_BEFORE}{name}").unlink()
+    for before in place.glob(f"{_BEFORE}*"):  # and of a process that was killed
+        before.unlink()
 
 
 @contextlib.contextmanager
