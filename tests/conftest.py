@@ -40,8 +40,8 @@ def hub_client(tmp_path, monkeypatch):
         "HF_HUB_DISABLE_TELEMETRY": True,
         "HF_HUB_DISABLE_XET": True,
         "HF_HUB_OFFLINE": False,
-        "HF_HUB_DOWNLOAD_TIMEOUT": 2,
-        "HF_HUB_ETAG_TIMEOUT": 2,
+        "HF_HUB_DOWNLOAD_TIMEOUT": 10,
+        "HF_HUB_ETAG_TIMEOUT": 10,
     }
     for name, value in changes.items():
         monkeypatch.setattr(constants, name, value)

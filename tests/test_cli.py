@@ -623,11 +623,16 @@ def test_publishing_what_is_embedded_or_on_the_hub_keeps_what_is_known_of_it(emb
     assert second.metrics == {"accuracy": 0.915, "top5": 99.5} and first.metrics == {**second.metrics, "top1": 91.5}
 
 
-@pytest.mark.parametrize("heads", [False, True])
-def test_what_is_published_without_a_softmax_is_shown_with_one(tmp_path, capsys, photos, heads):
-    options = {"stem": "small", "classes": 3, "aux_heads": heads, "input_shape": (64, 64, 3)}
-    logits = keras_inception.GoogLeNet(weights=None, classifier_activation=None, **options)
-    logits.get_layer("loss3_classifier").bias.assign([5.0, -5.0, 1.0])
+@pytest.mark.parametrize("kind", ["plain", "heads", "sequential"])
+def test_what_is_published_without_a_softmax_is_shown_with_one(tmp_path, capsys, photos, kind):
+    options = {"weights": None, "stem": "small", "input_shape": (64, 64, 3)}
+    if kind == "sequential":
+        base = keras_inception.GoogLeNet(**options, include_top=False, pooling="avg")
+        logits = keras.Sequential([keras.Input((64, 64, 3)), base, keras.layers.Dense(3, name="own")])
+    else:
+        logits = keras_inception.GoogLeNet(**options, classes=3, classifier_activation=None, aux_heads=kind == "heads")
+    last = logits.layers[-1] if kind == "sequential" else logits.get_layer("loss3_classifier")
+    last.bias.assign([5.0, -5.0, 1.0])
     keras_inception.push_to_hub(logits, tmp_path / "logits", labels=["cat", "dog", "fox"])
     code, out, err = run(capsys, "classify", "a.jpg", "--weights", tmp_path / "logits", "--json")
     rows = json.loads(out)["predictions"]

@@ -15,7 +15,7 @@ from keras_inception import checkpoints
 from keras_inception.classify import classify_files, find_images
 from keras_inception.cli.loading import load
 from keras_inception.contact_sheet import PHOTO, contact_sheet
-from keras_inception.evaluation.ensemble import is_logits
+from keras_inception.evaluation.ensemble import classifier_output, is_logits
 from keras_inception_cli import complain, in_one_line, printable
 
 # A page with more photos than this is no picture any more.
@@ -68,8 +68,8 @@ def _with_softmax(model):
         return model  # shares of another kind, such as sigmoids
     if not logits:
         return model
-    (output,) = (model.output["predictions"],) if isinstance(model.output, dict) else model.outputs
-    return keras.Model(model.inputs, keras.layers.Softmax(dtype="float32")(output), name=model.name)
+    probabilities = keras.layers.Softmax(dtype="float32")(classifier_output(model))
+    return keras.Model(model.inputs, probabilities, name=model.name)
 
 
 def _progress(count):

@@ -23,7 +23,7 @@ class Ensemble:
         self.models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not self.models:
             raise ValueError("expected at least one model; Received: none")
-        shapes = {(tuple(_inputs(model).shape), _outputs(_symbolic(model)).shape[-1]) for model in self.models}
+        shapes = {(tuple(_inputs(model).shape), classifier_output(model).shape[-1]) for model in self.models}
         if len(shapes) > 1:
             raise ValueError(
                 "expected models of one input size and one number of classes; Received: "
@@ -147,6 +147,11 @@ def _symbolic(model):
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
+def classifier_output(model):
+    """The symbolic output of a model's main classifier."""
+    return _outputs(_symbolic(model))
+
+
 def _outputs(outputs):
     """The main classifier's of a model with one output or several by name."""
     if isinstance(outputs, dict):
@@ -185,7 +190,7 @@ def is_logits(model) -> bool:
 
 def _last_layer(model):
     """The layer that gives the classes, also where it is in a model in the model."""
-    output = _outputs(_symbolic(model))
+    output = classifier_output(model)
     layer = next((layer for layer in model.layers if _gives(layer, output)), model.layers[-1])
     return _last_layer(layer) if hasattr(layer, "layers") else layer
 

@@ -12,7 +12,8 @@ import math
 MAX_CALLS = 4000
 # Numbers in the tables of all layers together.
 MAX_TABLES = 1 << 22
-MODELS = ("Sequential", "Functional", "GoogLeNetWithHeads")
+_FUNCTIONAL = ("Functional", "GoogLeNetWithHeads")
+MODELS = ("Sequential", *_FUNCTIONAL)
 _TABLES = ("AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D", "Normalization")
 
 
@@ -50,7 +51,9 @@ def _count_calls(model) -> int:
     for layer in model["config"]["layers"]:
         name = layer.get("name", layer["config"].get("name"))
         nodes = layer.get("inbound_nodes") or [None]
-        sources = [{tensor["config"]["keras_history"][0] for tensor in _tensors(node)} for node in nodes]
+        sources = [
+            {tensor["config"]["keras_history"][0] for tensor in objects(node, "__keras_tensor__")} for node in nodes
+        ]
         # One of its calls: a layer that is called again may stand before what it is then called on.
         if not any(source <= known for source in sources):
             raise ValueError(
@@ -60,10 +63,6 @@ def _count_calls(model) -> int:
         calls += inner + len(nodes) * max(1, inner)
         known.add(name)
     return calls
-
-
-def _tensors(node):
-    return objects(node, "__keras_tensor__")
 
 
 def output_shapes(config):
@@ -82,7 +81,12 @@ class _Shapes:
         self.tables = 0
 
     def of_model(self, model, inputs):
-        """Args: the JSON of a model, and what it is called on; None for its own inputs."""
+        """What a model gives.
+
+        Args:
+            model: its JSON.
+            inputs: what it is called on; None for its own inputs.
+        """
         if model["class_name"] == "Sequential":
             for layer in model["config"]["layers"]:
                 inputs = self.of_call(layer, inputs)
@@ -110,7 +114,7 @@ class _Shapes:
             if len(left) == len(waiting):
                 raise ValueError(f"expected layers that can be called; Received: {left[0][0]['name']!r:.100}")
             waiting = left
-        functional = {layer["name"] for layer in config["layers"] if layer["class_name"] in MODELS[1:]}
+        functional = {layer["name"] for layer in config["layers"] if layer["class_name"] in _FUNCTIONAL}
 
         def outputs(value):
             if isinstance(value, dict):
@@ -138,7 +142,7 @@ class _Shapes:
         return declared
 
     def of_call(self, layer, inputs):
-        """Args: the JSON of a layer or model, and what it is called on."""
+        """What a layer, or a model in a model, gives when it is called on `inputs`."""
         import keras
 
         if layer["class_name"] in MODELS:

@@ -47,6 +47,23 @@ class Blob:
         return self.id == (folders.sha256(path) if self.is_large else folders.git_blob_id(path))
 
 
+def fetch_right(fetch, is_right) -> pathlib.Path | None:
+    """A file that the client fetches, once more where it is not what it should be; None where it is wrong both times.
+
+    Args:
+        fetch: gives the path; takes whether it is to be fetched anew.
+        is_right: whether what is there is what it should be.
+    """
+    path = pathlib.Path(fetch(False))
+    if is_right(path):
+        return path
+    logger.warning("%s is not what it should be: once more", path)
+    if not path.is_symlink():
+        path.unlink(missing_ok=True)  # the client would leave what it has put there
+    path = pathlib.Path(fetch(True))
+    return path if is_right(path) else None
+
+
 def is_commit(revision) -> bool:
     """Whether a revision is the full hash of a commit."""
     return isinstance(revision, str) and _COMMIT.fullmatch(revision) is not None

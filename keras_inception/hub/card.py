@@ -146,7 +146,7 @@ def update(text: str, fresh: str, given=()) -> str:
     Args:
         text: the card.
         fresh: the card that a model without one would get.
-        given: further keys of the front matter that are replaced.
+        given: further keys of the front matter that the user has given, and that win; tags are added.
 
     Raises:
         ValueError: its front matter cannot be read, or it has one marker without the other.

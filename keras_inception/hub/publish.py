@@ -9,6 +9,7 @@ import threading
 
 from keras_inception.hub import card as cards
 from keras_inception.hub import folder as folders
+from keras_inception.hub.cache import fetch_right
 from keras_inception.hub.download import TIMEOUT, ChecksumError
 from keras_inception.hub.stores import blobs_of, check_revision, library
 
@@ -148,15 +149,12 @@ class _Destination:
         """Puts the measured part of the folder's card into the one that the repository has."""
         if folders.CARD not in blobs:
             return
-        path = None
-        for force in (False, True):
-            options = {"revision": parent, "force_download": force}
-            if force and not path.is_symlink():
-                path.unlink(missing_ok=True)  # the client would leave what it has put there
-            path = pathlib.Path(self.api.hf_hub_download(self.repository, folders.CARD, **options))
-            if blobs[folders.CARD].is_of(path):
-                break
-        else:
+
+        def fetch(force):
+            return self.api.hf_hub_download(self.repository, folders.CARD, revision=parent, force_download=force)
+
+        path = fetch_right(fetch, blobs[folders.CARD].is_of)
+        if path is None:
             raise ChecksumError(f"{self.repository}: expected the card of commit {parent}; Received: another, twice")
         theirs = folders.read_text(path.parent, path.name, links=True)
         card = self.folder / folders.CARD

@@ -6,7 +6,7 @@ import re
 
 from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import folder as folders
-from keras_inception.hub.cache import Blob, Cache, Fetched, is_commit
+from keras_inception.hub.cache import Blob, Cache, Fetched, fetch_right, is_commit
 from keras_inception.hub.download import TIMEOUT, ChecksumError, DownloadError
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class _Source:
     def __init__(self, reference, repository, token, endpoint, files):
         from huggingface_hub import constants
 
-        self.reference, self.repository, self.token, self.files = reference, repository, token, files
+        self.reference, self.repository, self.token = reference, repository, token
         self.endpoint = endpoint or constants.ENDPOINT
         self.cache = Cache(reference, repository, self.endpoint, files)
 
@@ -163,7 +163,7 @@ class _Source:
         )
         for name in self.cache.wanted(published):
             self._file(commit, blobs, name, record=published.files[name])
-        if self.files == "all" and folders.CARD in blobs:
+        if self.cache.files == "all" and folders.CARD in blobs:
             self._file(commit, blobs, folders.CARD, limit=folders.MAX_TEXT)
         return Fetched(folder, commit, self.cache.content(folder))
 
@@ -183,26 +183,25 @@ class _Source:
                 f"{self.reference}: expected {name} to be the file that {folders.CONFIG} describes, {record.bytes} "
                 f"bytes, sha256 {record.sha256}; Received: commit {commit} with {blob.size} bytes, {blob.id}"
             )
-        path = pathlib.Path()
-        for force in (False, True):
-            if force and not path.is_symlink():
-                path.unlink(missing_ok=True)  # the client would leave what it has put there
-            path = self._fetched(commit, name, force)
-            if blob.is_of(path) and (record is None or blob.is_large or folders.sha256(path) == record.sha256):
-                return path
-            logger.warning("%s: %s is not what it should be%s", self.reference, name, "" if force else ": once more")
-        raise ChecksumError(
-            f"{self.reference}: expected {name} to be {blob.id}, as commit {commit} has it, and as {folders.CONFIG} "
-            "describes it; Received: another file, twice"
-        )
 
-    def _fetched(self, commit, name, force) -> pathlib.Path:
+        def is_right(path):
+            return blob.is_of(path) and (record is None or blob.is_large or folders.sha256(path) == record.sha256)
+
+        path = fetch_right(lambda force: self._fetched(commit, name, force), is_right)
+        if path is None:
+            raise ChecksumError(
+                f"{self.reference}: expected {name} to be {blob.id}, as commit {commit} has it, and as "
+                f"{folders.CONFIG} describes it; Received: another file, twice"
+            )
+        return path
+
+    def _fetched(self, commit, name, force) -> str:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HTTPError
 
         try:
             # Its path is never resolved: what the link leads to has no name of its own.
-            path = hf_hub_download(
+            return hf_hub_download(
                 self.repository,
                 name,
                 revision=commit,
@@ -213,7 +212,6 @@ class _Source:
             )
         except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError is Xet's
             raise DownloadError(f"{self.reference}: {name} could not be downloaded: {error}") from error
-        return pathlib.Path(path)
 
 
 def blobs_of(info) -> dict[str, Blob]:

@@ -1,4 +1,4 @@
-"""GoogLeNet on CIFAR-10: batch norm, the small-image stem, images that grow from 20 to 32 pixels.
+"""GoogLeNet on CIFAR-10: batch norm, the small-image stem, trained at 20 and 28 pixels, evaluated at 32.
 
     python -m training.train training/configs/cifar10.py --data-dir DATASETS --work-dir RUN
 
