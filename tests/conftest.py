@@ -55,3 +55,5 @@ def hub(hub_client, tmp_path):
 
     with Hub(tmp_path / "hub") as hub:
         yield hub
+        left = [fault for fault in hub.faults if fault.times]
+        assert not left, f"ordered, and never happened: {left}"

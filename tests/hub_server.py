@@ -95,7 +95,8 @@ class Hub:
             "hf_reader": ("me", "read"),
             **(users or {}),
         }
-        self.log, self.faults, self.lock = [], [], threading.RLock()
+        self.entries, self.faults, self.lock = [], [], threading.RLock()
+        self.answering, self.idle = 0, threading.Condition()
         self.repositories = {}
         for path in sorted(self.folder.glob("*/*/refs.json")):
             self.repositories["/".join(path.parent.parts[-2:])] = Repository(path.parent)
@@ -134,6 +135,13 @@ class Hub:
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None
+
+    @property
+    def log(self) -> list[Entry]:
+        """The requests that were answered; whoever has an answer finds its request here."""
+        with self.idle:
+            self.idle.wait_for(lambda: self.answering == 0, timeout=30)
+        return self.entries
 
     def fired(self) -> list[str]:
         """The faults that happened, in order."""
@@ -178,23 +186,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def handle_request(self, method):
+        with self.hub.idle:
+            self.hub.answering += 1
         url = urllib.parse.urlsplit(self.path)
-        self.query = urllib.parse.parse_qs(url.query)
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            self.body = self.read_chunks()
-        self.sent, self.status = 0, None
-        self.fault = self.hub.take_fault(method, url.path)
-        self.user, self.role = self.hub.users.get(
-            (self.headers.get("Authorization") or "").removeprefix("Bearer "), (None, None)
-        )
+        self.sent, self.status, self.user, self.fault = 0, None, None, None
         try:
+            self.query = urllib.parse.parse_qs(url.query)
+            self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                self.body = self.read_chunks()
+            self.fault = self.hub.take_fault(method, url.path)
+            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            self.user, self.role = self.hub.users.get(token, (None, None))
             self.answer(method, url.path)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
             fault, ranges = self.fault and self.fault.kind, self.headers.get("Range")
-            self.hub.log.append(Entry(method, url.path, self.status, self.user, fault, ranges, self.sent))
+            self.hub.entries.append(Entry(method, url.path, self.status, self.user, fault, ranges, self.sent))
+            with self.hub.idle:
+                self.hub.answering -= 1
+                self.hub.idle.notify_all()
 
     def read_chunks(self):
         parts = []
@@ -243,7 +255,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if fault and fault.kind == "corrupt" and fault.after < len(data):
+        if fault and fault.kind == "corrupt":
+            if fault.after >= len(data):
+                raise ValueError(f"expected a byte {fault.after} to corrupt; Received: an answer of {len(data)} bytes")
             data = data[: fault.after] + bytes([data[fault.after] ^ 1]) + data[fault.after + 1 :]
         if fault and fault.kind == "cut":
             data, self.close_connection = data[: fault.after], True
