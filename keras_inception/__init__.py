@@ -12,10 +12,12 @@ from keras_inception.models.auxiliary import auxiliary_losses as auxiliary_losse
 from keras_inception.models.auxiliary import freeze as freeze
 from keras_inception.models.auxiliary import remove_aux_heads as remove_aux_heads
 from keras_inception.models.googlenet import TABLE_1 as TABLE_1
-from keras_inception.models.spec import VARIANTS as VARIANTS
-from keras_inception.models.spec import GoogLeNetSpec as GoogLeNetSpec
+from keras_inception.models.googlenet_spec import VARIANTS as VARIANTS
+from keras_inception.models.googlenet_spec import GoogLeNetSpec as GoogLeNetSpec
+from keras_inception.models.network_in_network import NetworkInNetworkSpec as NetworkInNetworkSpec
 from keras_inception.preprocessing import Preprocessing as Preprocessing
 from keras_inception.preprocessing import preprocess_input as preprocess_input
 from keras_inception.pretrained import GoogLeNet as GoogLeNet
+from keras_inception.pretrained import NetworkInNetwork as NetworkInNetwork
 from keras_inception.publishing import from_hub as from_hub
 from keras_inception.publishing import push_to_hub as push_to_hub

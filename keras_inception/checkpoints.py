@@ -8,14 +8,14 @@ import pathlib
 import keras
 
 from keras_inception import convert as readers
-from keras_inception.convert import names
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import download, folder, manifest, serialization
 from keras_inception.labels import label_set
 from keras_inception.layers.pixels import find_pixels
 from keras_inception.models.auxiliary import HEADS
-from keras_inception.models.googlenet import MIN_SIZE
-from keras_inception.models.spec import GoogLeNetSpec
+from keras_inception.models.families import family, parse_spec
+from keras_inception.models.googlenet_spec import GoogLeNetSpec
+from keras_inception.models.spec import NetworkSpec
 from keras_inception.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 _HEAD_STRIDE = {"imagenet": 3 * 16, "small": 3 * 4}
 
 
-def model_spec(model) -> GoogLeNetSpec:
-    """What a model is: its variant, stem, classes, preprocessing, labels, and where its weights came from.
+def model_spec(model) -> NetworkSpec:
+    """What a model is: its variant, classes, preprocessing, labels, and where its weights came from.
 
     Args:
-        model: a GoogLeNet, also one that was saved and loaded, or cloned; or a model built upon one, whose spec is
-            that of the GoogLeNet in it (a classifier of one's own is not in the spec).
+        model: a network of ours, also one that was saved and loaded, or cloned; or a model built upon one, whose spec
+            is that of the network in it (a classifier of one's own is not in the spec).
 
     Returns:
-        A `GoogLeNetSpec`, whose `aux_heads` says whether the model has them now.
+        A `GoogLeNetSpec`, whose `aux_heads` says whether the model has them now; or a `NetworkInNetworkSpec`.
 
     Raises:
         ValueError: there is no pixel layer of ours in the model.
@@ -42,14 +42,18 @@ def model_spec(model) -> GoogLeNetSpec:
         raise ValueError(
             f"expected a model that was built by keras_inception; Received: {model.name}, without its pixel layer"
         )
+    spec = parse_spec(pixels.spec)
+    if not isinstance(spec, GoogLeNetSpec):
+        return spec
     output = getattr(model, "output", None)  # a Sequential of models has none of its own
     heads = isinstance(output, dict) and set(HEADS) <= set(output)
-    return dataclasses.replace(GoogLeNetSpec.from_dict(pixels.spec), aux_heads=heads)
+    return dataclasses.replace(spec, aux_heads=heads)
 
 
 def network_variables(model) -> dict:
-    """The variables of the GoogLeNet in a model, without those of layers in front of it (`input_tensor`) or behind."""
-    layers = {row.layer for row in names.TABLE} | {"conv1_3x3_s1"}  # the last is the small stem's conv1
+    """The variables of the network in a model, without those of layers in front of it (`input_tensor`) or behind."""
+    spec = model_spec(model)
+    layers = set(family(spec).weighted_layers(spec))
     return {
         name: variable
         for name, variable in serialization.model_variables(model).items()
@@ -58,14 +62,15 @@ def network_variables(model) -> dict:
 
 
 def to_checkpoint(model) -> Checkpoint:
-    """The spec and all tensors of a GoogLeNet, as our file format stores them.
+    """The spec and all tensors of a network, as our file format stores them.
 
     Raises:
-        ValueError: the model is no whole GoogLeNet, for its classifier was replaced or left out.
+        ValueError: the model is no whole network, for its classifier was replaced or left out.
     """
     spec = model_spec(model)
     if find_pixels(model).mean is None:  # include_preprocessing=False: the file must give the same function
-        spec = dataclasses.replace(spec, mean=(0.0, 0.0, 0.0), scale=(1.0, 1.0, 1.0))
+        count = len(spec.channels)
+        spec = dataclasses.replace(spec, mean=(0.0,) * count, scale=(1.0,) * count)
     tensors = {name: keras.ops.convert_to_numpy(variable.value) for name, variable in network_variables(model).items()}
     checkpoint = Checkpoint(spec.to_dict(), tensors)
     check_claims(checkpoint, model.name)
@@ -82,8 +87,15 @@ def embedded() -> dict[str, pathlib.Path]:
     return {}
 
 
-def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=False) -> Checkpoint:
+def load_checkpoint(weights, *, variant=None, architecture=None, aux_heads=False, allow_unverified=False) -> Checkpoint:
     """Finds and reads weights: `"imagenet"`, a tag, a path, or `hf://owner/name[@revision]`.
+
+    Args:
+        weights: which.
+        variant: for `"imagenet"`, which network's.
+        architecture: of public weights: the one that they must be of; None: any, and for `"imagenet"`, GoogLeNet.
+        aux_heads: whether public weights are of use only with the auxiliary heads.
+        allow_unverified: also public weights of which no checksum was ever published.
 
     Raises:
         ValueError: nothing is known by that name; the message lists the accepted forms.
@@ -93,20 +105,21 @@ def load_checkpoint(weights, *, variant=None, aux_heads=False, allow_unverified=
     if text.startswith("hf://"):
         from keras_inception.hub import stores
 
-        checkpoint = _of_googlenet(stores.fetch(text).content, text)
+        checkpoint = _of_network(stores.fetch(text).content, text)
     elif text in ours:
-        checkpoint = _of_googlenet(folder.read(ours[text]), text)
+        checkpoint = _of_network(folder.read(ours[text]), text)
     elif text == "imagenet" or text in manifest.entries():
-        checkpoint = _read_public(text, variant, aux_heads, allow_unverified)
+        options = {"variant": variant, "architecture": architecture, "aux_heads": aux_heads}
+        checkpoint = _read_public(text, {**options, "allow_unverified": allow_unverified})
     else:
         checkpoint = _read_path(pathlib.Path(weights).expanduser())
     return Checkpoint(check_claims(checkpoint, text).to_dict(), checkpoint.tensors)
 
 
-def _of_googlenet(content, name) -> Checkpoint:
-    """The arrays of a published folder, which must be those of a GoogLeNet."""
+def _of_network(content, name) -> Checkpoint:
+    """The arrays of a published folder, which must be those of a network of ours and no more."""
     kind = content.published.kind
-    if kind != "GoogLeNet":
+    if kind == "functional":
         raise ValueError(
             f"expected the weights of a GoogLeNet; Received: {name!r}, a {kind} model that is built upon one: "
             "keras_inception.from_hub loads it whole"
@@ -114,8 +127,7 @@ def _of_googlenet(content, name) -> Checkpoint:
     return content.checkpoint()
 
 
-def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
-    options = {"variant": variant, "aux_heads": aux_heads, "allow_unverified": allow_unverified}
+def _read_public(tag, options) -> Checkpoint:
     path = fetch(tag, **options)
     try:
         return serialization.read(path)
@@ -127,7 +139,7 @@ def _read_public(tag, variant, aux_heads, allow_unverified) -> Checkpoint:
 
 def _read_path(path: pathlib.Path) -> Checkpoint:
     if path.is_dir():
-        return _of_googlenet(folder.read(path), str(path))
+        return _of_network(folder.read(path), str(path))
     reader = readers.reader(path)
     if path.exists() and path.name.endswith(".safetensors"):
         return serialization.read(path)
@@ -144,13 +156,13 @@ def _read_path(path: pathlib.Path) -> Checkpoint:
     return Checkpoint({**checkpoint.spec, **_published(checkpoint.spec), "source": path.name}, checkpoint.tensors)
 
 
-def checked_spec(data: dict) -> GoogLeNetSpec:
+def checked_spec(data: dict) -> NetworkSpec:
     """The spec in a file's data, whose preprocessing is one, and whose labels are known, as many as there are classes.
 
     Raises:
         ValueError: it is none, or they are not.
     """
-    spec = GoogLeNetSpec.from_dict(data)
+    spec = parse_spec(data)
     if spec.preprocessing is not None:
         Preprocessing.from_dict(spec.preprocessing)
     if isinstance(spec.labels, str) and len(label_set(spec.labels)) != spec.classes:
@@ -159,20 +171,19 @@ def checked_spec(data: dict) -> GoogLeNetSpec:
     return spec
 
 
-def check_claims(checkpoint: Checkpoint, name: str) -> GoogLeNetSpec:
+def check_claims(checkpoint: Checkpoint, name: str) -> NetworkSpec:
     """The spec, unless its own weights contradict it: a network of the size that a file claims is built only then."""
     try:
         spec = checked_spec(checkpoint.spec)
     except ValueError as error:
         raise CheckpointError(f"{name}: {error}") from error
-    if min(spec.height_width) < MIN_SIZE:
-        raise CheckpointError(f"{name}: expected an input size of {MIN_SIZE} or more; Received: {spec.input_size}")
-    heads = ("loss1_classifier", "loss2_classifier") if spec.aux_heads else ()
-    for tensor in (f"{layer}/kernel" for layer in ("loss3_classifier", *heads)):
-        expected, kernel = (1024, spec.classes), checkpoint.tensors.get(tensor)
+    if min(spec.height_width) < spec.min_size:
+        raise CheckpointError(f"{name}: expected an input size of {spec.min_size} or more; Received: {spec.input_size}")
+    for layer, expected in family(spec).classifiers(spec).items():
+        kernel = checkpoint.tensors.get(f"{layer}/kernel")
         if kernel is None or kernel.shape != expected:
             received = "none" if kernel is None else kernel.shape
-            raise CheckpointError(f"{name}: expected {tensor} of shape {expected}; Received: {received}")
+            raise CheckpointError(f"{name}: expected {layer}/kernel of shape {expected}; Received: {received}")
     for _, loss in HEADS.values() if spec.aux_heads else ():
         kernel = checkpoint.tensors.get(f"{loss}_fc/kernel")
         stride = _HEAD_STRIDE[spec.stem]
@@ -186,19 +197,21 @@ def check_claims(checkpoint: Checkpoint, name: str) -> GoogLeNetSpec:
 
 def _published(spec: dict) -> dict:
     """What the manifest knows of the public weights that a file looks like, and the file cannot say."""
-    for entry in manifest.entries().values():
-        if (entry.variant, entry.classes) == (spec["variant"], spec["classes"]):
+    network = (spec["architecture"], spec["variant"])
+    alike = [entry for entry in manifest.entries().values() if (entry.architecture, entry.variant) == network]
+    for entry in alike:
+        if entry.classes == spec["classes"]:
             known = {"mean": entry.mean, "scale": entry.scale, "labels": entry.labels}
             return {**known, "preprocessing": entry.preprocessing}
-    return {"preprocessing": manifest.resolve("imagenet", spec["variant"]).preprocessing}  # a retraining
+    return {"preprocessing": alike[0].preprocessing} if alike else {}  # a retraining
 
 
-def fetch(tag: str, *, variant=None, aux_heads=False, allow_unverified=False) -> pathlib.Path:
+def fetch(tag: str, *, variant=None, architecture=None, aux_heads=False, allow_unverified=False) -> pathlib.Path:
     """Downloads public weights once, verifies them, and keeps them converted in the cache folder.
 
     Args:
         tag: `"imagenet"`, or a tag of the manifest.
-        variant: which ImageNet weights.
+        variant, architecture: which ImageNet weights; see `load_checkpoint`.
         aux_heads: whether the weights are of use only with the auxiliary heads; a second source may lack them.
         allow_unverified: also where no checksum was ever published.
 
@@ -218,5 +231,5 @@ def fetch(tag: str, *, variant=None, aux_heads=False, allow_unverified=False) ->
 
         return to_safetensors
 
-    entry = manifest.resolve(tag, variant)
+    entry = manifest.resolve(tag, variant, architecture)
     return download.fetch_or_fall_back(entry, converter, aux_heads=aux_heads, allow_unverified=allow_unverified)[0]

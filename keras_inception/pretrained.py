@@ -1,4 +1,4 @@
-"""A network and its weights brought together: the public `GoogLeNet`, and conversion."""
+"""A network and its weights brought together: the public `GoogLeNet` and `NetworkInNetwork`, and conversion."""
 
 import dataclasses
 import logging
@@ -10,9 +10,12 @@ from keras_inception.checkpoints import load_checkpoint, model_spec, network_var
 from keras_inception.convert.checkpoint import Checkpoint
 from keras_inception.hub import folder, serialization
 from keras_inception.labels import label_set
+from keras_inception.models import families
 from keras_inception.models.auxiliary import HEADS
-from keras_inception.models.googlenet import build_googlenet, check_options
-from keras_inception.models.spec import GoogLeNetSpec
+from keras_inception.models.googlenet_spec import GoogLeNetSpec
+from keras_inception.models.inputs import check_options
+from keras_inception.models.network_in_network import NetworkInNetworkSpec
+from keras_inception.models.spec import NetworkSpec
 
 logger = logging.getLogger(__name__)
 
@@ -91,42 +94,161 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
         "include_preprocessing": include_preprocessing,
         "name": name,
     }
+    labels, classes = _labels(labels, classes)
+    spec = GoogLeNetSpec(variant or "paper", stem or "imagenet", classes, aux_heads=aux_heads, labels=labels)
+    if weights is None:
+        return families.build(spec, **options)
+
+    check_options(spec, include_top=include_top, input_shape=input_shape, pooling=pooling)
+    checkpoint = load_checkpoint(
+        weights,
+        variant=variant,
+        architecture=GoogLeNetSpec.ARCHITECTURE,
+        aux_heads=aux_heads,
+        allow_unverified=allow_unverified,
+    )
+    stored = _stored(checkpoint, GoogLeNetSpec, weights, variant=variant, stem=stem)
+    if aux_heads and not stored.aux_heads:
+        raise ValueError(
+            f"expected weights with auxiliary heads for aux_heads=True; Received: weights={weights!r}, without"
+        )
+    checkpoint = _without_background(checkpoint, classes)
+    spec = dataclasses.replace(GoogLeNetSpec.from_dict(checkpoint.spec), aux_heads=aux_heads)
+    return _with_weights(_asked_for(spec, classes, labels, weights), checkpoint, options)
+
+
+def NetworkInNetwork(  # noqa: N802 (a network's name, as in keras.applications)
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=None,
+    classifier_activation="softmax",
+    name="network_in_network",
+    *,
+    variant=None,
+    dropout=None,
+    labels=None,
+    include_preprocessing=True,
+    allow_unverified=False,
+) -> keras.Model:
+    """Network in Network (Lin, Chen, Yan 2013), of whose 1x1 convolutions the Inception module is made.
+
+    ```python
+    model = keras_inception.NetworkInNetwork(variant="cifar10")
+    ```
+
+    What is not said, the weights say, as for `GoogLeNet`.
+
+    Args:
+        include_top: whether the classifier is there, the last 1x1 convolution and the average over its map. Without it
+            the output is that of the 1x1 convolution before: 8 x 8 x 192 at 32 x 32, 6 x 6 x 1024 at 224 x 224.
+        weights: None for fresh ones; `"imagenet"`, the public ones of Caffe's model zoo, for which no checksum was
+            ever published; a tag of `keras-inception list`; the path of a `.caffemodel`, of a `.safetensors` of ours,
+            or of a published folder; `hf://owner/name[@revision]`.
+        input_tensor: a Keras tensor to build upon.
+        input_shape: height, width and channels; None in place of a number for any size.
+        pooling: with `include_top=False`: None, `"avg"` or `"max"` over the map.
+        classes: outputs. Another number than the weights' keeps all but the last convolution.
+        classifier_activation: of the classifier; None for logits, which are never negative, for a ReLU stands before
+            the average in this network.
+        name: the model's name.
+        variant: `"cifar10"`, `"cifar100"`, `"mnist"` (grey, 28 x 28) or `"imagenet"`, the default.
+        dropout: rate of the dropouts; None for 0.5.
+        labels: the classes' names, or the name of a label set. Their number is `classes`.
+        include_preprocessing: False for the bare network, whose input is then `(pixels - mean) * scale` of its spec;
+            or, of files that were trained on whitened images, such as the CIFAR-10 model of Caffe's zoo, these.
+        allow_unverified: load public weights of which no checksum was ever published.
+
+    Returns:
+        A `keras.Model` from pixels in 0..255, (n, height, width, 3), or 1 channel, to class probabilities (n, classes).
+
+    Raises:
+        ValueError: an argument is wrong, or contradicts the weights; or the weights do not fit.
+        CheckpointError: the weight file is damaged.
+        DownloadError: the public weights can be had from no mirror.
+    """
+    options = {
+        "include_top": include_top,
+        "input_tensor": input_tensor,
+        "input_shape": input_shape,
+        "pooling": pooling,
+        "classifier_activation": classifier_activation,
+        "dropout": dropout,
+        "include_preprocessing": include_preprocessing,
+        "name": name,
+    }
+    labels, classes = _labels(labels, classes)
+    if weights is None:
+        return families.build(NetworkInNetworkSpec(variant or "imagenet", classes, labels=labels), **options)
+
+    # Which variant it is may only be known when the weights are: none takes smaller images than those of CIFAR.
+    smallest = NetworkInNetworkSpec(variant or "cifar10", classes, labels=labels)
+    check_options(smallest, include_top=include_top, input_shape=input_shape, pooling=pooling)
+    architecture = NetworkInNetworkSpec.ARCHITECTURE
+    checkpoint = load_checkpoint(weights, variant=variant, architecture=architecture, allow_unverified=allow_unverified)
+    stored = _stored(checkpoint, NetworkInNetworkSpec, weights, variant=variant)
+    return _with_weights(_asked_for(stored, classes, labels, weights), checkpoint, options)
+
+
+def network_of(weights, *, allow_unverified=False) -> keras.Model:
+    """The network that a set of weights is of, whichever that is, as its weights have it.
+
+    Raises:
+        ValueError, CheckpointError, DownloadError: as of `GoogLeNet`.
+    """
+    checkpoint = _without_background(load_checkpoint(weights, allow_unverified=allow_unverified), None)
+    spec = families.parse_spec(checkpoint.spec)
+    return _with_weights(dataclasses.replace(spec, aux_heads=False) if spec.aux_heads else spec, checkpoint, {})
+
+
+def _labels(labels, classes):
+    """The labels of the caller, and the classes that they are."""
     if labels is not None:
         labels = labels if isinstance(labels, str) else tuple(labels)
         count = len(label_set(labels).classes) if isinstance(labels, str) else len(labels)
         classes = count if classes is None else classes
         if count != classes:
             raise ValueError(f"expected {classes} labels, one per class; Received: {count}")
-    spec = GoogLeNetSpec(variant or "paper", stem or "imagenet", classes, aux_heads=aux_heads, labels=labels)
-    if weights is None:
-        return build_googlenet(spec, **options)
+    return labels, classes
 
-    check_options(spec, include_top=include_top, input_shape=input_shape, pooling=pooling)
-    checkpoint = load_checkpoint(weights, variant=variant, aux_heads=aux_heads, allow_unverified=allow_unverified)
-    stored = GoogLeNetSpec.from_dict(checkpoint.spec)
-    for argument, asked in {"variant": variant, "stem": stem}.items():
-        if asked is not None and asked != getattr(stored, argument):
-            own = getattr(stored, argument)
-            raise ValueError(f"expected {argument}={own!r}, as the weights {weights!r} have it; Received: {asked!r}")
-    if aux_heads and not stored.aux_heads:
+
+def _stored(checkpoint: Checkpoint, kind: type[NetworkSpec], weights, **asked) -> NetworkSpec:
+    """The spec of the weights, which must be of an architecture, and as was asked for."""
+    stored = families.parse_spec(checkpoint.spec)
+    if not isinstance(stored, kind):
         raise ValueError(
-            f"expected weights with auxiliary heads for aux_heads=True; Received: weights={weights!r}, without"
+            f"expected the weights of a {kind.ARCHITECTURE}; Received: {str(weights)!r}, those of a "
+            f"{stored.ARCHITECTURE}"
         )
-    checkpoint = _without_background(checkpoint, classes)
-    stored = GoogLeNetSpec.from_dict(checkpoint.spec)
-    spec = dataclasses.replace(stored, aux_heads=aux_heads)
-    if classes is not None and classes != stored.classes:
+    for argument, value in asked.items():
+        if value is not None and value != getattr(stored, argument):
+            own = getattr(stored, argument)
+            raise ValueError(f"expected {argument}={own!r}, as the weights {weights!r} have it; Received: {value!r}")
+    return stored
+
+
+def _asked_for(spec: NetworkSpec, classes, labels, weights) -> NetworkSpec:
+    """The spec of the weights, with the classes and labels that were asked for."""
+    if classes is not None and classes != spec.classes:
         spec = dataclasses.replace(spec, classes=classes, labels=None)
     if labels is not None:
         if spec.labels not in (None, labels):
             logger.warning("The classifier is that of the weights %s, under the given labels.", weights)
         spec = dataclasses.replace(spec, labels=labels)
-    model = build_googlenet(spec, **options)
+    return spec
+
+
+def _with_weights(spec: NetworkSpec, checkpoint: Checkpoint, options: dict) -> keras.Model:
+    """The network of a spec, with what fits of the arrays."""
+    model = families.build(spec, **options)
+    stored, include_top = families.parse_spec(checkpoint.spec), options.get("include_top", True)
     serialization.assign(
         network_variables(model),
         checkpoint.tensors,
         fresh=_fresh_layers(model, checkpoint, stored, include_top),
-        ignored=_ignored_layers(checkpoint, aux_heads, include_top),
+        ignored=_ignored_layers(checkpoint, stored, spec.aux_heads, include_top),
     )
     return model
 
@@ -142,13 +264,13 @@ def _without_background(checkpoint: Checkpoint, classes) -> Checkpoint:
     return Checkpoint({**checkpoint.spec, "classes": checkpoint.spec["classes"] - 1, "labels": "imagenet"}, tensors)
 
 
-def _fresh_layers(model, checkpoint: Checkpoint, stored: GoogLeNetSpec, include_top: bool) -> list[str]:
+def _fresh_layers(model, checkpoint: Checkpoint, stored: NetworkSpec, include_top: bool) -> list[str]:
     """The layers that keep their initial weights, which the log says."""
     present = {layer.name for layer in model.layers}
     fresh = []
     spec = model_spec(model)
     if include_top and spec.classes != stored.classes:
-        fresh = [layer for layer in ("loss1_classifier", "loss2_classifier", "loss3_classifier") if layer in present]
+        fresh = sorted(families.family(spec).classifiers(spec))
         logger.warning(
             "The weights have %d classes and the model %d: the trunk is kept; with fresh weights: %s.",
             stored.classes,
@@ -170,10 +292,10 @@ def _fresh_layers(model, checkpoint: Checkpoint, stored: GoogLeNetSpec, include_
     return fresh
 
 
-def _ignored_layers(checkpoint: Checkpoint, aux_heads: bool, include_top: bool) -> list[str]:
+def _ignored_layers(checkpoint: Checkpoint, stored: NetworkSpec, aux_heads: bool, include_top: bool) -> list[str]:
     layers = {name.partition("/")[0] for name in checkpoint.tensors}
     unwanted = () if aux_heads else tuple(f"{loss}_" for _, loss in HEADS.values())
-    unwanted += () if include_top else ("loss3_classifier",)
+    unwanted += () if include_top else tuple(families.family(stored).classifiers(stored))
     return [layer for layer in layers if unwanted and layer.startswith(unwanted)]
 
 
@@ -196,8 +318,7 @@ def convert(source, destination, *, variant=None, half=False, allow_unverified=F
     destination = pathlib.Path(destination)
     checkpoint = load_checkpoint(source, variant=variant, allow_unverified=allow_unverified)
     # Loading it proves that it fits the network that it says it fits.
-    spec = GoogLeNetSpec.from_dict(checkpoint.spec)
-    model = build_googlenet(spec)
+    model = families.build(families.parse_spec(checkpoint.spec))
     serialization.assign(network_variables(model), checkpoint.tensors)
     if destination.suffix == ".keras":
         destination.parent.mkdir(parents=True, exist_ok=True)

@@ -103,6 +103,32 @@ def toy_tensors(heads: bool = True, classes: int = 3, seed: int = 0) -> dict[str
     return tensors
 
 
+def toy_nin(variant: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random tensors under Network in Network's names, two filters each but for the classes."""
+    random = np.random.default_rng(seed)
+    layers = names.NIN_LAYERS if variant == "imagenet" else names.NIN_LAYERS[:9]
+    tensors, inputs = {}, 1 if variant == "mnist" else 3
+    for layer in layers:
+        size = 3 if layer.startswith("conv") else 1
+        outputs = 2 if layer != layers[-1] else 100 if variant == "cifar100" else 10
+        tensors[f"{layer}/kernel"] = random.normal(size=(size, size, inputs, outputs)).astype(np.float32)
+        tensors[f"{layer}/bias"] = random.normal(size=outputs).astype(np.float32)
+        inputs = outputs
+    return tensors
+
+
+def nin_caffemodel(tensors: dict[str, np.ndarray], form: str = "new", bgr: bool = False) -> bytes:
+    """A `.caffemodel` of Network in Network's tensors in Keras' layout; layers of GoogLeNet get Caffe's slash."""
+    parts = [field(1, "nin"), layer("data", [], form, "ReLU")]
+    for name in (name.removesuffix("/kernel") for name in tensors if name.endswith("/kernel")):
+        kernel = tensors[f"{name}/kernel"].transpose(3, 2, 0, 1)
+        kernel = kernel[:, ::-1] if bgr and name == "conv1" else kernel
+        arrays = np.ascontiguousarray(kernel), tensors[f"{name}/bias"]
+        caffe = name.replace("inception_3a_", "inception_3a/")
+        parts.append(layer(caffe, [blob(array, form) for array in arrays], form))
+    return b"".join(parts)
+
+
 # Which fields are messages, and which fields of those are, by number: of a NetParameter.
 MESSAGES = {2: {6: {7: {}}}, 100: {7: {7: {}}}}
 

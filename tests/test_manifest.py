@@ -23,6 +23,7 @@ def test_tags():
         "bvlc",
         "bvlc_onnx",
         "inception5h",
+        "nin_imagenet",
         "places205",
         "places365",
         "slim",
@@ -62,6 +63,15 @@ def test_a_caller_cannot_change_the_manifest():
 )
 def test_resolve(weights, variant, tag):
     assert manifest.resolve(weights, variant).tag == tag
+
+
+def test_resolve_for_a_network():
+    assert manifest.resolve("imagenet", None, "NetworkInNetwork").tag == "nin_imagenet"
+    assert manifest.resolve("imagenet", "imagenet", "NetworkInNetwork").tag == "nin_imagenet"
+    with pytest.raises(ValueError, match=r"one of imagenet \(nin_imagenet\); Received: variant='paper'"):
+        manifest.resolve("imagenet", "paper", "NetworkInNetwork")
+    with pytest.raises(ValueError, match="expected the weights of a GoogLeNet; Received: weights='nin_imagenet'"):
+        manifest.resolve("nin_imagenet", None, "GoogLeNet")
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ def test_other_labels_for_the_same_classes_are_told(heads_file, caplog):
 @pytest.mark.parametrize("tag", ["bvlc", "places205", "places365"])
 def test_a_file_by_its_path_has_what_the_manifest_knows(tag):
     entry = manifest.entries()[tag]
-    known = checkpoints._published({"variant": "paper", "classes": entry.classes})
+    known = checkpoints._published({"architecture": "GoogLeNet", "variant": "paper", "classes": entry.classes})
     assert (known["mean"], known["labels"]) == (entry.mean, entry.labels)
 
 

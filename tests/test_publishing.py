@@ -165,7 +165,7 @@ def test_a_network_that_is_built_upon_one(hub, kind, request):
         from keras_inception import checkpoints
         from keras_inception.hub import stores
 
-        checkpoints._of_googlenet(stores.fetch(f"hf://{NAME}", endpoint=hub.url).content, NAME)
+        checkpoints._of_network(stores.fetch(f"hf://{NAME}", endpoint=hub.url).content, NAME)
 
 
 def test_in_a_folder(tmp_path, model):

@@ -8,8 +8,8 @@ from keras_inception import checkpoints
 from keras_inception.hub import folder
 from keras_inception.hub.download import DownloadError
 from keras_inception.layers.pixels import Pixels, find_pixels, takes_pixels
-from keras_inception.models.spec import GoogLeNetSpec
-from keras_inception.pretrained import GoogLeNet
+from keras_inception.models.families import parse_spec
+from keras_inception.pretrained import network_of
 from keras_inception.publishing import from_hub
 
 
@@ -22,7 +22,7 @@ def load(weights: str, allow_unverified: bool):
     try:
         if _is_published(weights):
             return _of_pixels(from_hub(weights))
-        return GoogLeNet(weights=weights, allow_unverified=allow_unverified)
+        return network_of(weights, allow_unverified=allow_unverified)
     except DownloadError as error:
         tags = ", ".join(f"--weights {tag}" for tag in checkpoints.embedded())
         hint = f"; what needs no download is {tags}" if tags else ""
@@ -39,7 +39,7 @@ def _of_pixels(model):
     if takes_pixels(model):
         return model
     pixels = find_pixels(model)
-    spec = GoogLeNetSpec.from_dict(pixels.spec)
+    spec = parse_spec(pixels.spec)
     inputs = keras.Input(model.input_shape[1:], name="pixels_input")
     x = Pixels(spec.mean, spec.scale, spec=pixels.spec, data_format=pixels.data_format, name="preprocessing")(inputs)
     return keras.Model(inputs, model(x), name=model.name)

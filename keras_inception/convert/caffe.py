@@ -1,4 +1,5 @@
-"""Reads GoogLeNet from a `.caffemodel`: BVLC's with its two auxiliary heads, Places205 and Places365, and retrainings.
+"""Reads `.caffemodel` files: BVLC's GoogLeNet with its two auxiliary heads, Places205 and Places365, Network in
+Network, and retrainings of these.
 
 The file is one NetParameter message. Its layers are `layers` (V1, until 2014) or `layer` (since then); the arrays of
 both are BlobProto messages.
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_inception.convert import names, protobuf
+from keras_inception.convert import names, network_in_network, protobuf
 from keras_inception.convert.archives import GZIP, tar_gz_members
 from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 
@@ -25,7 +26,7 @@ _DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8
 
 MAX_BLOBS = 8  # a convolution has two, Caffe's batch norm three, an LSTM of later Caffe five
 MAX_LISTED = 8  # how many names an error tells
-_LAYER_NAMES = {row.caffe for row in names.TABLE}
+_LAYER_NAMES = {row.caffe for row in names.TABLE} | set(names.NIN_LAYERS)
 
 
 def read(path) -> Checkpoint:
@@ -38,7 +39,7 @@ def read(path) -> Checkpoint:
         The weights of the trunk and the classifier, and of both auxiliary heads if the file has them.
 
     Raises:
-        CheckpointError: the file is damaged, of Caffe's oldest form (V0), or not a GoogLeNet.
+        CheckpointError: the file is damaged, of Caffe's oldest form (V0), or of another network.
     """
     with protobuf.opened(path, "a Caffe model") as file:
         if file[:2] == GZIP:
@@ -60,8 +61,12 @@ def read(path) -> Checkpoint:
             else:
                 layers[name] = tuple(_blob(blob, name) for blob in blobs)
         if unknown:
-            raise CheckpointError(f"expected the layers of GoogLeNet only; Received: weights of {listed(unknown)}")
-        return assemble(layers)
+            expected = "the layers of GoogLeNet, or of Network in Network, only"
+            raise CheckpointError(f"expected {expected}; Received: weights of {listed(unknown)}")
+        nin = [name for name in layers if name in names.NIN_LAYERS]
+        if nin and len(nin) < len(layers):
+            raise CheckpointError(f"expected the layers of one network; Received: {listed(layers)}")
+        return network_in_network.assemble(layers) if nin else assemble(layers)
 
 
 def _layers(file: memoryview) -> Iterator[tuple[str, list[memoryview]]]:

@@ -1,12 +1,15 @@
-"""One table of names: what each weighted layer of GoogLeNet is called here and in every public checkpoint.
+"""One table of names: what each weighted layer is called here and in every public checkpoint.
 
-Our layer names are Caffe's with `/` written `_`, for Keras refuses the slash. The other columns follow from the
-layer's place in the module, except where a format is irregular; each irregularity is told beside the line that handles
-it.
+Our layer names are Caffe's, GoogLeNet's with `/` written `_`, for Keras refuses the slash. The other columns follow
+from the layer's place in the module, except where a format is irregular; each irregularity is told beside the line that
+handles it.
 """
 
 import dataclasses
 
+# Network in Network's, which are Caffe's own; the last three are of the ImageNet model alone.
+NIN_LAYERS = ("conv1", "cccp1", "cccp2", "conv2", "cccp3", "cccp4", "conv3", "cccp5", "cccp6")
+NIN_LAYERS += ("conv4-1024", "cccp7-1024", "cccp8-1024")
 MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 
 

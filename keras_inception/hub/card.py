@@ -8,6 +8,7 @@ from keras_inception.hub.folder import Published
 
 BEGIN = "<!-- keras_inception: measured -->"
 END = "<!-- keras_inception: end -->"
+_TAGS = {"GoogLeNet": ("googlenet", "inception"), "NetworkInNetwork": ("network-in-network",)}
 # What of the front matter is a fact about the weights; everything else is its author's, once it is there.
 _OURS = ("library_name", "pipeline_tag")
 # To which we add.
@@ -48,6 +49,7 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
     said = published.metrics
     dataset = str(said.get("dataset") or "")
     protocol = said.get("protocol")
+    own = _TAGS[published.spec.get("architecture", "GoogLeNet")]
     results = [
         EvalResult(
             task_type="image-classification",
@@ -67,7 +69,7 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
         license=license,
         base_model=base_model,
         datasets=[dataset] if dataset else None,
-        tags=["keras", "googlenet", "inception", *([tags] if isinstance(tags, str) else tags or ())],
+        tags=["keras", *own, *([tags] if isinstance(tags, str) else tags or ())],
         model_name=name.rpartition("/")[2] if results else None,
         eval_results=results or None,
     )
@@ -127,11 +129,15 @@ def _text(value) -> str:
 
 def _what_it_is(published: Published) -> str:
     spec = published.spec
-    network = f'the network of "Going deeper with convolutions", variant `{spec["variant"]}`, stem `{spec["stem"]}`'
-    if published.kind != "GoogLeNet":
-        return f"A network that is built upon GoogLeNet: {network}."
-    heads = "with" if spec["aux_heads"] else "without"
-    return f"{network[0].upper()}{network[1:]}, {spec['classes']} classes, {heads} auxiliary classifiers."
+    if spec.get("architecture") == "NetworkInNetwork":
+        name, network = "Network in Network", f"Network in Network (Lin, Chen, Yan 2013), variant `{spec['variant']}`"
+    else:
+        name = "GoogLeNet"
+        network = f'the network of "Going deeper with convolutions", variant `{spec["variant"]}`, stem `{spec["stem"]}`'
+    if published.kind == "functional":
+        return f"A network that is built upon {name}: {network}."
+    heads = f", {'with' if spec['aux_heads'] else 'without'} auxiliary classifiers" if name == "GoogLeNet" else ""
+    return f"{network[0].upper()}{network[1:]}, {spec['classes']} classes{heads}."
 
 
 def update(text: str, fresh: str, given=()) -> str:

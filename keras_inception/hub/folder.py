@@ -21,7 +21,7 @@ MAX_TEXT = 16 << 20
 # The largest file that a JSON may speak of.
 MAX_BYTES = 1 << 40
 _MAX_NUMBER = 1 << 63
-KINDS = ("GoogLeNet", "functional")
+KINDS = ("GoogLeNet", "NetworkInNetwork", "functional")
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
@@ -39,12 +39,13 @@ class Published:
     """The content of `keras_inception.json`.
 
     Args:
-        spec: which network it is (`GoogLeNetSpec`), its labels and its preprocessing. Of a model that is built upon a
-            GoogLeNet: of the GoogLeNet in it, but with the labels and the number of classes of the whole.
+        spec: which network it is (`NetworkSpec.to_dict()`), its labels and its preprocessing. Of a model that is built
+            upon a network of ours: of that one, but with the labels and the number of classes of the whole.
         files: every file of the folder but the card and this JSON, by name.
         metrics: what was measured: numbers, and texts such as the protocol.
-        kind: `"GoogLeNet"`, whose network follows from the spec, or `"functional"`, whose network is in `config.json`.
-        options: arguments that the network was built with and the spec does not hold (`GoogLeNet` only).
+        kind: `"GoogLeNet"` or `"NetworkInNetwork"`, the architecture, whose network follows from the spec; or
+            `"functional"`, whose network is in `config.json`.
+        options: arguments that the network was built with and the spec does not hold (not of `"functional"`).
         provenance: how it was made: recipe, command, versions, commit.
     """
 
@@ -119,7 +120,10 @@ def parse(text: str, name: str = CONFIG) -> Published:
     expect(set(data) <= fields and {"spec", "files"} <= set(data), f"the fields {', '.join(sorted(fields))}", set(data))
     for field in sorted(set(data) - {"kind"}):
         expect(isinstance(data[field], dict), f"an object for {field}", data[field])
-    expect(data.get("kind", KINDS[0]) in KINDS, f"a kind, one of {', '.join(KINDS)}", data.get("kind"))
+    kind = data.get("kind", KINDS[0])
+    expect(kind in KINDS, f"a kind, one of {', '.join(KINDS)}", kind)
+    architecture = data["spec"].get("architecture", kind)
+    expect(kind in ("functional", architecture), f"the architecture {kind}, as the kind is", architecture)
     files = {}
     for file, record in data["files"].items():
         expect(_NAME.fullmatch(file) and file not in (CONFIG, CARD), "the names of files in the folder", file)

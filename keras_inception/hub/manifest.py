@@ -112,7 +112,7 @@ class Entry:
         tag: what `weights=` calls it.
         description: one line.
         variant: the variant of the network that it fits.
-        architecture: the network, `"GoogLeNet"`.
+        architecture: the network, `"GoogLeNet"` or `"NetworkInNetwork"`.
         format: which reader understands the file, one of `FORMATS`.
         file: the file, and where it is.
         labels: the name of the label set of the outputs.
@@ -200,24 +200,30 @@ def entries() -> dict[str, Entry]:
     return dict(_manifest()[0])
 
 
-def resolve(weights: str, variant: str | None = None) -> Entry:
+def resolve(weights: str, variant: str | None = None, architecture: str | None = None) -> Entry:
     """The entry that `weights=` and `variant=` mean.
 
     Args:
         weights: a tag, or `"imagenet"`: the ImageNet weights of the variant.
-        variant: the variant of the network. None: as the tag has it; for `"imagenet"`, `"paper"`.
+        variant: the variant of the network. None: as the tag has it; for `"imagenet"`, the first that has any.
+        architecture: the network. None: as the tag has it; for `"imagenet"`, `"GoogLeNet"`.
 
     Raises:
-        ValueError: there is no such tag, the variant has no public ImageNet weights, or the tag is of another variant.
+        ValueError: there is no such tag, the variant has no public ImageNet weights, or the tag is of another variant
+            or network.
     """
     by_tag, imagenet = _manifest()
     if weights == "imagenet":
+        imagenet = {
+            name: tag for name, tag in imagenet.items() if by_tag[tag].architecture == (architecture or "GoogLeNet")
+        }
         if variant is None:
-            variant = "paper"
+            variant = next(iter(imagenet))
         has = ", ".join(f"{name} ({tag})" for name, tag in sorted(imagenet.items()))
         _expect(variant in imagenet, f"a variant with public ImageNet weights, one of {has}", variant=variant)
         return by_tag[imagenet[variant]]
     _expect(weights in by_tag, f"'imagenet' or a tag, one of {', '.join(sorted(by_tag))}", weights=weights)
     entry = by_tag[weights]
+    _expect(architecture in (None, entry.architecture), f"the weights of a {architecture}", weights=weights)
     _expect(variant in (None, entry.variant), f"variant {entry.variant!r}, as {weights!r} has it", variant=variant)
     return entry

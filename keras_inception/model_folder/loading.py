@@ -13,8 +13,8 @@ from keras_inception.convert.checkpoint import Checkpoint, CheckpointError
 from keras_inception.hub import architecture, building, folder, serialization
 from keras_inception.hub import card as cards
 from keras_inception.layers.pixels import Pixels
-from keras_inception.models.googlenet import build_googlenet
-from keras_inception.models.spec import GoogLeNetSpec
+from keras_inception.models import families
+from keras_inception.models.spec import NetworkSpec
 
 ACTIVATIONS = ("softmax", "linear", "sigmoid")
 
@@ -34,7 +34,7 @@ def load(content: folder.Content) -> keras.Model:
         with dtype_policy(options.pop("dtype", None)):
             spec = _at_size(checkpoint, options)
             checkpoints.check_claims(Checkpoint(spec.to_dict(), checkpoint.tensors), config)
-            model = build_googlenet(spec, **options)
+            model = families.build(spec, **options)
     with _one_error(content.name(folder.WEIGHTS)):
         serialization.assign(checkpoints.network_variables(model), checkpoint.tensors)
     return model
@@ -65,7 +65,7 @@ def dtype_policy(name: str | None):
 
 
 def _options(given: dict) -> dict:
-    """The arguments of `build_googlenet` that a folder keeps beside the spec, and its dtype policy."""
+    """The arguments of `families.build` that a folder keeps beside the spec, and its dtype policy."""
     known = {"classifier_activation": (str,), "dropout": (int, float), "input_shape": (list,), "name": (str,)}
     known |= {"dtype": (str,), "include_preprocessing": (bool,)}
     if any(not isinstance(value, known.get(name, ())) for name, value in given.items()):
@@ -85,14 +85,15 @@ def _options(given: dict) -> dict:
     return options
 
 
-def _at_size(checkpoint, options) -> GoogLeNetSpec:
+def _at_size(checkpoint, options) -> NetworkSpec:
     """The spec, at the size that the options name."""
-    spec = GoogLeNetSpec.from_dict(checkpoint.spec)
+    spec = families.parse_spec(checkpoint.spec)
     shape = options.get("input_shape")
     if shape is None:
         return spec
     height, width, channels = shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
-    kernel = checkpoint.tensors.get("conv1_3x3_s1/kernel", checkpoint.tensors.get("conv1_7x7_s2/kernel"))
+    first, *_ = families.family(spec).weighted_layers(spec)
+    kernel = checkpoint.tensors.get(f"{first}/kernel")
     if kernel is not None and channels not in (None, kernel.shape[2:3] and kernel.shape[2]):
         raise ValueError(f"expected the channels of the first kernel, {kernel.shape}; Received: input_shape={shape}")
     if None in (height, width):

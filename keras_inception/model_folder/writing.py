@@ -14,13 +14,11 @@ from keras_inception.hub import architecture, folder, serialization
 from keras_inception.labels import label_set
 from keras_inception.layers.pixels import find_pixels, takes_pixels
 from keras_inception.model_folder.loading import ACTIVATIONS, dtype_policy, first_pixels, load, output_classes
-from keras_inception.models.googlenet import build_googlenet
-from keras_inception.models.spec import GoogLeNetSpec
+from keras_inception.models import families
+from keras_inception.models.spec import NetworkSpec
 from keras_inception.preprocessing import Preprocessing
 
-# The layer in which every GoogLeNet's own classifier is.
-_CLASSIFIER = "loss3_classifier"
-# What of a layer's config is for training alone, and not published of a GoogLeNet: its file must fit a fresh one.
+# What of a layer's config is for training alone, and not published of a network: its file must fit a fresh one.
 _FOR_TRAINING = ("trainable", "seed", "_regularizer", "_constraint", "_initializer")
 
 
@@ -53,7 +51,7 @@ def write(
     options = _plain_options(model)
     if options is not None:
         checkpoint = Checkpoint(spec.to_dict(), checkpoints.to_checkpoint(model).tensors)
-        facts |= {"options": options}
+        facts |= {"kind": spec.ARCHITECTURE, "options": options}
     else:
         (path / folder.ARCHITECTURE).write_text(json.dumps(_architecture(model, spec)), "utf-8")
         variables = serialization.model_variables(model)
@@ -74,12 +72,12 @@ def write(
     return folder.read_published(path)
 
 
-def _described(model, preprocessing, labels) -> GoogLeNetSpec:
+def _described(model, preprocessing, labels) -> NetworkSpec:
     """The model's spec, with what the caller knows better."""
     spec = checkpoints.model_spec(model)
     classes = output_classes(model)
-    if classes is not None and (classes != spec.classes or not _has_own_classifier(model)):
-        # A classifier of one's own, whose classes the GoogLeNet in the model does not know, be they as many.
+    if classes is not None and (classes != spec.classes or not _has_layer(model, _classifier(spec))):
+        # A classifier of one's own, whose classes the network in the model does not know, be they as many.
         spec = dataclasses.replace(spec, classes=classes, labels=None)
     if labels is not None:
         labels = labels if isinstance(labels, str) else tuple(labels)
@@ -94,14 +92,21 @@ def _described(model, preprocessing, labels) -> GoogLeNetSpec:
     return spec
 
 
-def _has_own_classifier(model) -> bool:
-    return any(layer.name == _CLASSIFIER or _has_own_classifier(layer) for layer in getattr(model, "layers", ()))
+def _classifier(spec: NetworkSpec) -> str:
+    """The layer in which a network's own classifier is."""
+    return next(iter(families.family(spec).classifiers(spec)))
+
+
+def _has_layer(model, name: str) -> bool:
+    return any(layer.name == name or _has_layer(layer, name) for layer in getattr(model, "layers", ()))
 
 
 def _plain_options(model) -> dict | None:
-    """What a GoogLeNet was built with beside its spec; None for a model that is more, or less, or another than one."""
+    """What a network was built with beside its spec; None for a model that is more, or less, or another than one."""
     layers = {layer.name: layer for layer in model.layers}
-    if not {"predictions", "pool5_drop_7x7_s1"} <= set(layers) or not hasattr(model, "operations"):
+    spec = checkpoints.model_spec(model)
+    dropout, *_ = families.family(spec).dropout_layers(spec)
+    if not {"predictions", dropout, _classifier(spec)} <= set(layers) or not hasattr(model, "operations"):
         return None
     activation = keras.activations.serialize(layers["predictions"].activation)
     if activation not in ACTIVATIONS:
@@ -109,19 +114,19 @@ def _plain_options(model) -> dict | None:
     shape = model.input_shape[1:]
     options = {
         "classifier_activation": activation,
-        "dropout": float(layers["pool5_drop_7x7_s1"].rate),
+        "dropout": float(layers[dropout].rate),
         "name": model.name,
         **_without_pixels(model),
     }
-    policy = layers[_CLASSIFIER].dtype_policy.name if _CLASSIFIER in layers else None
+    policy = layers[_classifier(spec)].dtype_policy.name
     if policy not in architecture.POLICIES:
         return None
     try:
         with dtype_policy(policy):
-            twin = build_googlenet(checkpoints.model_spec(model), input_shape=shape, **options)
+            twin = families.build(spec, input_shape=shape, **options)
         if _computation(twin) != _computation(model):
             return None
-    except (ValueError, NotImplementedError):  # no such GoogLeNet; a layer that has no config
+    except (ValueError, NotImplementedError):  # no such network; a layer that has no config
         return None
     # Height, width and channels, whatever the configuration is where it is loaded.
     last = keras.config.image_data_format() == "channels_last"
@@ -165,7 +170,8 @@ def _compare(model, other, half, what) -> None:
     """Raises ValueError unless two models predict the same."""
     height, width = checkpoints.model_spec(model).height_width
     pixels_last = find_pixels(model).data_format == "channels_last"
-    usual = (height, width, 3) if pixels_last else (3, height, width)
+    channels = len(checkpoints.model_spec(model).channels)
+    usual = (height, width, channels) if pixels_last else (channels, height, width)
     shape = tuple(n or m for n, m in zip(model.input_shape[1:], usual, strict=True))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
     pairs = zip(*(keras.tree.flatten(m(pixels, training=False)) for m in (model, other)), strict=True)

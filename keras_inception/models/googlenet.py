@@ -1,18 +1,16 @@
 """GoogLeNet: Table 1 of the paper as data, and the builder that walks it for any of the variants."""
 
-import dataclasses
 from typing import NamedTuple
 
 import keras
 
-from keras_inception.layers.data_format import channel_axis, spatial_shape
+from keras_inception.layers.data_format import spatial_shape
 from keras_inception.layers.inception import InceptionWidths, conv_unit, inception_module
 from keras_inception.layers.local_response_normalization import LocalResponseNormalization
-from keras_inception.layers.pixels import Pixels
 from keras_inception.layers.pooling import CeilAveragePooling2D, ceil_max_pooling
-from keras_inception.layers.precision import at_least_float32
 from keras_inception.models.auxiliary import HEADS, GoogLeNetWithHeads
-from keras_inception.models.spec import VARIANTS, GoogLeNetSpec
+from keras_inception.models.googlenet_spec import VARIANTS, GoogLeNetSpec
+from keras_inception.models.inputs import check_options, classifier_activation_layer, model_inputs, open_input
 
 
 class Row(NamedTuple):
@@ -52,8 +50,6 @@ TABLE_1 = (
     Row("softmax",        "",           (1, 1, 1000),     0),
 )
 # fmt: on
-
-MIN_SIZE = 32
 
 
 def _stem(x, spec: GoogLeNetSpec):
@@ -109,11 +105,11 @@ def _modules(x, spec: GoogLeNetSpec):
 
 
 def _classifier(x, spec: GoogLeNetSpec, activation, *, layer, output):
-    """The linear layer, and its activation as a layer of its own, in float32 under mixed precision."""
+    """The linear layer, and its activation."""
     style = VARIANTS[spec.variant].style
     initializer = "glorot_uniform" if style.batch_norm else style.kernel_initializer
     x = keras.layers.Dense(spec.classes, kernel_initializer=initializer, name=layer)(x)
-    return keras.layers.Activation(activation or "linear", dtype=at_least_float32(x.dtype), name=output)(x)
+    return classifier_activation_layer(x, activation, output)
 
 
 def _auxiliary_head(x, spec: GoogLeNetSpec, activation, *, loss: str, output: str):
@@ -136,59 +132,6 @@ def _auxiliary_head(x, spec: GoogLeNetSpec, activation, *, loss: str, output: st
     return _classifier(x, spec, activation, layer=f"{loss}_classifier", output=output)
 
 
-def _input(spec: GoogLeNetSpec, input_tensor, input_shape):
-    """The input tensor: the one given, or a new one of the given or the default shape."""
-    if input_tensor is not None:
-        if not keras.backend.is_keras_tensor(input_tensor) or len(input_tensor.shape) != 4:
-            raise ValueError(
-                f"expected input_tensor to be the output of keras.Input or of a layer; Received: {type(input_tensor)}"
-            )
-        if input_shape is not None and tuple(input_shape) != tuple(input_tensor.shape[1:]):
-            own = tuple(input_tensor.shape[1:])
-            raise ValueError(f"expected input_shape to be that of input_tensor, {own}; Received: {input_shape}")
-        return input_tensor
-    if input_shape is None:
-        input_shape = (*spec.height_width, 3) if channel_axis() == -1 else (3, *spec.height_width)
-    return keras.Input(tuple(input_shape), name="pixels_input")
-
-
-def check_options(spec: GoogLeNetSpec, *, include_top, input_shape, pooling) -> None:
-    """Raises ValueError for what is wrong whatever the weights are, so that nothing is downloaded before it is said."""
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"expected pooling to be None, 'avg' or 'max'; Received: pooling={pooling!r}")
-    if spec.aux_heads and not include_top:
-        raise ValueError(
-            "expected aux_heads=False with include_top=False: heads are classifiers; Received: aux_heads=True"
-        )
-    if input_shape is not None:
-        if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
-            raise ValueError(f"expected input_shape to be three numbers, without the batch; Received: {input_shape}")
-        _check_size(tuple(input_shape), spec)
-
-
-def _check_size(shape: tuple, spec: GoogLeNetSpec) -> None:
-    channels_last = channel_axis() == -1
-    sizes, channels = (shape[:2], shape[2]) if channels_last else (shape[1:], shape[0])
-    if any(n is not None and n < MIN_SIZE for n in sizes):
-        raise ValueError(f"expected height and width of {MIN_SIZE} or more; Received: input_shape={shape}")
-    if spec.aux_heads and None in sizes:
-        raise ValueError(
-            "expected a known height and width with aux_heads=True, for the heads' linear layers depend on them; "
-            f"Received: input_shape={shape}"
-        )
-    if channels is None:
-        raise ValueError(f"expected a known number of channels; Received: input_shape={shape}")
-
-
-def _pixels(spec: GoogLeNetSpec, channels: int, include_preprocessing: bool):
-    if not include_preprocessing:
-        return Pixels(spec=spec.to_dict(), name="pixels")
-    # Other than three channels cannot have been trained with these means: their average is the best that is known.
-    mean = spec.mean if channels == 3 else [sum(spec.mean) / len(spec.mean)] * channels
-    scale = spec.scale if channels == 3 else [sum(spec.scale) / len(spec.scale)] * channels
-    return Pixels(mean, scale, spec=spec.to_dict(), name="pixels")
-
-
 def build_googlenet(
     spec: GoogLeNetSpec,
     *,
@@ -203,12 +146,7 @@ def build_googlenet(
 ) -> keras.Model:
     """Builds the network of a spec with fresh weights; `keras_inception.GoogLeNet` explains the arguments."""
     check_options(spec, include_top=include_top, input_shape=input_shape, pooling=pooling)
-    pixels = _input(spec, input_tensor, input_shape)
-    _check_size(pixels.shape[1:], spec)
-    if None not in spatial_shape(pixels):
-        height, width = spatial_shape(pixels)
-        spec = dataclasses.replace(spec, input_size=height if height == width else (height, width))
-    x = _pixels(spec, pixels.shape[channel_axis()], include_preprocessing)(pixels)  # 224 x 224 x 3
+    pixels, x, spec = open_input(spec, input_tensor, input_shape, include_preprocessing)  # 224 x 224 x 3
     x = _stem(x, spec)
     x, modules = _modules(x, spec)  # 7 x 7 x 1024
 
@@ -223,10 +161,31 @@ def build_googlenet(
     elif pooling == "max":
         x = keras.layers.GlobalMaxPooling2D(name="max_pool")(x)
 
-    inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+    inputs = model_inputs(pixels, input_tensor)
     if not spec.aux_heads:
         return keras.Model(inputs, x, name=name)
     outputs = {"predictions": x}
     for output, (module, loss) in HEADS.items():
         outputs[output] = _auxiliary_head(modules[module], spec, classifier_activation, loss=loss, output=output)
     return GoogLeNetWithHeads(inputs, outputs, name=name)
+
+
+def weighted_layers(spec: GoogLeNetSpec) -> list[str]:
+    """The names of all layers that can have weights, without their batch normalizations."""
+    names = ["conv1_3x3_s1" if spec.stem == "small" else "conv1_7x7_s2", "conv2_3x3_reduce", "conv2_3x3"]
+    branches = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
+    modules = [row.type[len("inception (") : -1] for row in TABLE_1 if row.type.startswith("inception")]
+    names += [f"inception_{module}_{branch}" for module in modules for branch in branches]
+    names += [f"{loss}_{part}" for _, loss in HEADS.values() for part in ("conv", "fc", "classifier")]
+    return [*names, "loss3_classifier"]
+
+
+def classifiers(spec: GoogLeNetSpec) -> dict[str, tuple[int, ...]]:
+    """The kernels' shapes of the last linear layer of each classifier, the main one first."""
+    heads = [loss for _, loss in HEADS.values()] if spec.aux_heads else []
+    return {f"{loss}_classifier": (1024, spec.classes) for loss in ("loss3", *heads)}
+
+
+def dropout_layers(spec: GoogLeNetSpec) -> list[str]:
+    """The name of the dropout before the main classifier."""
+    return ["pool5_drop_7x7_s1"]

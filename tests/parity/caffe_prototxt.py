@@ -1,6 +1,7 @@
-"""GoogLeNet as a Caffe prototxt, and random weights for it: written from the paper's Table 1, apart from our network.
+"""GoogLeNet and Network in Network as Caffe prototxts, and random weights for them, written apart from our networks.
 
-The layers, their order and their parameters are those of BVLC's `train_val.prototxt` (bvlc_googlenet).
+The layers, their order and their parameters are those of BVLC's `train_val.prototxt` (bvlc_googlenet), and of the two
+networks of Caffe's zoo, for ImageNet and for CIFAR-10.
 """
 
 import numpy as np
@@ -43,6 +44,12 @@ class Prototxt:
         self.shapes[name] = (outputs, inputs, size, size)
         parameters = f"num_output: {outputs} kernel_size: {size} stride: {stride} pad: {size // 2}"
         return self.relu(name, self.layer("Convolution", name, bottom, f"convolution_param {{ {parameters} }}"))
+
+    def plain_conv(self, name: str, bottom: str, inputs: int, outputs: int, size: int = 1, more: str = "") -> str:
+        """A convolution and a ReLU of its own name, as Network in Network's."""
+        self.shapes[name] = (outputs, inputs, size, size)
+        parameters = f"convolution_param {{ num_output: {outputs} kernel_size: {size} {more} }}"
+        return self.layer("ReLU", f"relu_{name}", self.layer("Convolution", name, bottom, parameters), top=name)
 
     def dense(self, name: str, bottom: str, inputs: int, outputs: int) -> str:
         self.shapes[name] = (outputs, inputs)
@@ -93,6 +100,35 @@ def googlenet(size: int, heads: bool, classes: int = 1000) -> Prototxt:
     x = net.pool("pool5/7x7_s1", x, "pool: AVE global_pooling: true")
     x = net.layer("Dropout", "pool5/drop_7x7_s1", x, "dropout_param { dropout_ratio: 0.4 }", top=x)
     net.dense("loss3/classifier", x, channels, classes)
+    return net
+
+
+def network_in_network(variant: str, size: int) -> Prototxt:
+    """The deploy network for square images of `size`; the last pooling takes the whole map, at 224 and 32 the zoo's."""
+    net = Prototxt(size)
+    if variant == "imagenet":
+        x = net.plain_conv("conv1", "data", 3, 96, 11, "stride: 4")
+        x = net.plain_conv("cccp2", net.plain_conv("cccp1", x, 96, 96), 96, 96)
+        x = net.pool("pool1", x, "pool: MAX kernel_size: 3 stride: 2")
+        x = net.plain_conv("conv2", x, 96, 256, 5, "pad: 2")
+        x = net.plain_conv("cccp4", net.plain_conv("cccp3", x, 256, 256), 256, 256)
+        x = net.pool("pool2", x, "pool: MAX kernel_size: 3 stride: 2")
+        x = net.plain_conv("conv3", x, 256, 384, 3, "pad: 1")
+        x = net.plain_conv("cccp6", net.plain_conv("cccp5", x, 384, 384), 384, 384)
+        x = net.pool("pool3", x, "pool: MAX kernel_size: 3 stride: 2")
+        x = net.plain_conv("conv4-1024", x, 384, 1024, 3, "pad: 1")
+        x = net.plain_conv("cccp8-1024", net.plain_conv("cccp7-1024", x, 1024, 1024), 1024, 1000)
+        net.pool("pool4", x, "pool: AVE global_pooling: true")
+    else:
+        x = net.plain_conv("conv1", "data", 3, 192, 5, "pad: 2")
+        x = net.plain_conv("cccp2", net.plain_conv("cccp1", x, 192, 160), 160, 96)
+        x = net.pool("pool1", x, "pool: MAX kernel_size: 3 stride: 2")
+        x = net.plain_conv("conv2", x, 96, 192, 5, "pad: 2")
+        x = net.plain_conv("cccp4", net.plain_conv("cccp3", x, 192, 192), 192, 192)
+        x = net.pool("pool2", x, "pool: AVE kernel_size: 3 stride: 2")
+        x = net.plain_conv("conv3", x, 192, 192, 3, "pad: 1")
+        x = net.plain_conv("cccp6", net.plain_conv("cccp5", x, 192, 192), 192, 10)
+        net.pool("pool3", x, "pool: AVE global_pooling: true")
     return net
 
 

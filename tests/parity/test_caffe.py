@@ -1,10 +1,10 @@
-"""Our GoogLeNet against OpenCV's reading of the same `.caffemodel`: random weights, both forms of file, many sizes."""
+"""Our networks against OpenCV's reading of the same `.caffemodel`: random weights, both forms of file, many sizes."""
 
 import cv2
 import numpy as np
 import pytest
 from caffe_files import blob, layer
-from caffe_prototxt import googlenet, pixels, random_weights
+from caffe_prototxt import googlenet, network_in_network, pixels, random_weights
 
 import keras_inception
 
@@ -56,3 +56,29 @@ def test_main_output(caffemodel, size):
 @pytest.mark.parametrize("size", [200, 213, 224, 238])
 def test_auxiliary_heads(caffemodel, size):
     compare(caffemodel, size, heads=True)
+
+
+@pytest.mark.parametrize("form", ["v1", "new"])
+@pytest.mark.parametrize(
+    "variant, sizes", [("imagenet", (224, 200, 227, 256)), ("cifar10", (32, 24, 33, 50))], ids=["imagenet", "cifar10"]
+)
+def test_network_in_network(tmp_path, variant, sizes, form):
+    """ImageNet's takes BGR of which Caffe's mean image is subtracted; CIFAR-10's RGB, whitened, and so no mean."""
+    weights = random_weights(network_in_network(variant, sizes[0]).shapes)
+    path = tmp_path / "nin.caffemodel"
+    path.write_bytes(b"".join(layer(name, [blob(a, form) for a in arrays], form) for name, arrays in weights.items()))
+    for size in sizes:
+        net = network_in_network(variant, size)
+        prototxt = tmp_path / f"{size}.prototxt"
+        prototxt.write_text(net.text)
+        opencv_net = cv2.dnn.readNetFromCaffe(str(prototxt), str(path))
+        image = pixels(size) if variant == "imagenet" else (pixels(size) - 128) / 32
+        mean = (104.0, 116.7, 122.7) if variant == "imagenet" else (0, 0, 0)
+        opencv_net.setInput(cv2.dnn.blobFromImage(image[..., ::-1] if variant == "imagenet" else image, mean=mean))
+        theirs = opencv_net.forward().reshape(1, -1)
+        model = keras_inception.NetworkInNetwork(weights=path, classifier_activation=None, input_shape=(size, size, 3))
+        ours = np.asarray(model(image[None], training=False))
+        assert ours.shape == theirs.shape == (1, 1000 if variant == "imagenet" else 10)
+        spread = np.ptp(theirs)
+        assert spread > 0.5  # logits that say something
+        assert np.abs(ours - theirs).max() < 1e-4 * spread, size
