@@ -38,10 +38,13 @@ def main():
 
     pixels = np.load(images)
     for weights in files:
-        model = keras_inception.GoogLeNet(
-            weights=weights, aux_heads=True, classifier_activation=None, input_shape=pixels.shape[1:]
-        )
-        outputs = {**model.output, "pool1": model.get_layer("pool1_3x3_s2").output}
+        options = {"weights": weights, "classifier_activation": None, "input_shape": pixels.shape[1:]}
+        if "network_in_network" in weights:
+            model = keras_inception.NetworkInNetwork(**options)
+            outputs = {"predictions": model.output, "pool2": model.get_layer("pool2").output}
+        else:
+            model = keras_inception.GoogLeNet(aux_heads=True, **options)
+            outputs = {**model.output, "pool1": model.get_layer("pool1_3x3_s2").output}
         np.savez(
             f"{weights}.{keras.backend.backend()}.npz", **keras.Model(model.input, outputs).predict(pixels, verbose=0)
         )
