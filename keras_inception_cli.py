@@ -1,4 +1,4 @@
-"""The command line: `keras-inception classify | evaluate | list | info | fetch | convert | publish | verify`.
+"""The command line: `keras-inception classify | evaluate | list | info | fetch | convert | publish | verify | table1`.
 
 It stands beside the package, not in it, and imports only the standard library: a module of the package could not run
 before the package had imported Keras, which takes seconds and lets TensorFlow write its log to the terminal before
@@ -122,6 +122,13 @@ def _parser():
         "Check published models: every file, that they load, and that the card says what was measured.",
     )
     verify.add_argument("paths", nargs="+", metavar="FOLDER|hf://...", help="a published folder, or a folder of such")
+
+    table1 = command(
+        "table1",
+        ("table1", "print_table_1"),
+        "Recount the paper's Table 1, and each module without reductions and as a stack of 1x1 convolutions.",
+    )
+    table1.add_argument("--json", action="store_true", help="as JSON")
 
     for downloading in (classify, fetch, convert, publish):
         _allow_unverified(downloading)

@@ -327,7 +327,7 @@ def test_list(embedded, capsys, tmp_path):
     code, out, err = run(capsys, "list")
     header, *rows = out.splitlines()
     assert (code, err) == (0, "")
-    assert header.split() == ["TAG", "VARIANT", "CLASSES", "SIZE", "TOP-1", "TOP-5", "HERE"]
+    assert header.split() == ["TAG", "NETWORK", "CLASSES", "SIZE", "TOP-1", "TOP-5", "HERE"]
     by_tag = {row.split()[0]: row.split()[1:] for row in rows}
     assert by_tag["tiny"] == ["paper", "10", "23.9", "MB", "91.5", "99.5", "embedded"]
     assert by_tag["bvlc"] == ["paper", "1000", "53.5", "MB", "68.7", "88.9", "-"]

@@ -14,7 +14,7 @@ from keras_inception_cli import complain, printable
 
 def list_weights(args) -> int:
     known = _known() if args.hub is None else _in_hub(args.hub)
-    rows = [("TAG", "VARIANT", "CLASSES", "SIZE", "TOP-1", "TOP-5", "HERE")]
+    rows = [("TAG", "NETWORK", "CLASSES", "SIZE", "TOP-1", "TOP-5", "HERE")]
     for tag, entry in known.items():
         size = entry["file"]["bytes"]
         size = "-" if size is None else f"{size / 1e6:.1f} MB"
@@ -22,7 +22,8 @@ def list_weights(args) -> int:
         tops = [
             f"{accuracy[key]:.1f}" if isinstance(accuracy.get(key), (int, float)) else "-" for key in ("top1", "top5")
         ]
-        rows.append((tag, entry["variant"], str(entry["classes"]), size, *tops, entry["here"] or "-"))
+        network = "" if entry["architecture"] == "GoogLeNet" else f"{entry['architecture']} "
+        rows.append((tag, network + entry["variant"], str(entry["classes"]), size, *tops, entry["here"] or "-"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
