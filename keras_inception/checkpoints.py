@@ -21,7 +21,7 @@ from keras_inception.preprocessing import Preprocessing
 logger = logging.getLogger(__name__)
 
 # Pixels of the input from one window of the auxiliary heads' pooling to the next.
-_HEAD_STRIDE = {"imagenet": 3 * 16, "small": 3 * 4}
+_HEAD_STRIDE = {"imagenet": 3 * 16, "gabor": 3 * 16, "small": 3 * 4, "small_gabor": 3 * 4}
 
 
 def model_spec(model) -> NetworkSpec:

@@ -69,7 +69,8 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
             says.
         aux_heads: add the auxiliary classifiers on 4a and 4d (section 5): the output is a dict of `predictions`,
             `aux_4a` and `aux_4d`; train with `auxiliary_losses`, finish with `remove_aux_heads`.
-        stem: `"imagenet"`, or `"small"` for images of about 32 x 32.
+        stem: `"imagenet"`, or `"small"` for images of about 32 x 32; `"gabor"` and `"small_gabor"` have fixed Gabor
+            filters in place of the first convolution, for comparison (section 2).
         dropout: rate before the main classifier; None for the variant's (section 5: 40 %).
         labels: the classes' names, or the name of a label set, which stay with the model: `decode_predictions(...,
             labels=model)`. Their number is `classes`.

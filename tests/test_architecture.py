@@ -22,6 +22,7 @@ ALLOWED = {
     "features": {"convert", "layers"},  # the table of names
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,
+    "visualize": {"layers"},
     "checkpoints": {"models", "convert", "hub", *BOTTOM},
     "model_folder": {"checkpoints", "models", "convert", "hub", *BOTTOM},
     "publishing": {"model_folder", "hub"},

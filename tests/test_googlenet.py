@@ -99,7 +99,9 @@ def test_convolutions_alone():
     assert GoogLeNet(weights=None, include_top=False).count_params() == 5_973_552
 
 
-@pytest.mark.parametrize("variant, stem", [(name, "imagenet") for name in VARIANTS] + [("paper", "small")])
+@pytest.mark.parametrize(
+    "variant, stem", [(name, "imagenet") for name in VARIANTS] + [("paper", stem) for stem in ("small", "small_gabor")]
+)
 def test_contract(variant, stem):
     spec = GoogLeNetSpec(variant, stem=stem, classes=7, aux_heads=True)
     model = build_googlenet(spec, input_shape=(32, 32, 3))
@@ -144,6 +146,17 @@ def test_an_unknown_size_gives_what_a_known_one_gives():
     unknown = GoogLeNet(weights=None, input_shape=(None, None, 3), classes=5, classifier_activation=None)
     unknown.set_weights(known.get_weights())
     np.testing.assert_allclose(unknown(x), known(x), rtol=1e-4, atol=1e-5)
+
+
+def test_gabor_stems_have_fixed_filters_in_place_of_the_first_convolution():
+    model = GoogLeNet(weights=None, stem="gabor")
+    assert model.get_layer("conv1_gabor").output.shape[1:] == (112, 112, 64)
+    assert model.get_layer("inception_3a_output").output.shape[1:] == (28, 28, 256)
+    assert model.count_params() == 6_998_552 - 9_472, "all but the 7x7 and its biases"
+    small = GoogLeNet(weights=None, stem="small_gabor", variant="batch_norm", classes=10)
+    assert small.get_layer("conv1_gabor").output.shape[1:] == (32, 32, 48)
+    assert small.get_layer("inception_3a_output").output.shape[1:] == (16, 16, 256)
+    assert not small.get_layer("conv1_gabor").weights
 
 
 def test_small_stem_gives_16_x_16_to_3a():

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_inception
 from keras_inception import (
     CheckpointError,
     GoogLeNet,
@@ -323,3 +324,19 @@ def test_a_damaged_conversion_is_made_anew(tmp_path, monkeypatch, caplog):
     ):  # it would be converted from the original, which is not here
         GoogLeNet(weights="slim")
     assert "slim-7a620c43-v1.safetensors" in caplog.text and not path.exists()
+
+
+@pytest.mark.parametrize("stem, size", [("gabor", 64), ("small_gabor", 32)])
+def test_a_gabor_stem_is_saved_published_and_loaded(tmp_path, stem, size):
+    model = GoogLeNet(weights=None, stem=stem, classes=3, aux_heads=stem == "gabor", input_shape=(size, size, 3))
+    x = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
+    expected = model(x)["predictions"] if stem == "gabor" else model(x)
+    keras_inception.push_to_hub(model, tmp_path / "net")
+    model.save(tmp_path / "net.keras")
+    for path in (tmp_path / "net", tmp_path / "net.keras"):
+        again = GoogLeNet(weights=path)
+        assert model_spec(again).stem == stem
+        np.testing.assert_allclose(again(x), expected, rtol=1e-4)
+    upon = keras.Model(again.input, keras.layers.Dense(2, name="own")(again.get_layer("pool5_7x7_s1").output))
+    keras_inception.push_to_hub(upon, tmp_path / "upon")
+    np.testing.assert_allclose(keras_inception.from_hub(tmp_path / "upon")(x), upon(x), rtol=1e-4, atol=1e-5)

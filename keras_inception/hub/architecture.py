@@ -20,6 +20,7 @@ LAYERS = frozenset(
 OURS = {
     "CeilAveragePooling2D": "keras_inception.layers.pooling",
     "FusedBatchNormalization": "keras_inception.layers.batch_normalization",
+    "GaborFilterBank": "keras_inception.layers.gabor",
     "GoogLeNetWithHeads": "keras_inception.models.auxiliary",
     "LocalResponseNormalization": "keras_inception.layers.local_response_normalization",
     "Pixels": "keras_inception.layers.pixels",

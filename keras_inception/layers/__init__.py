@@ -1,6 +1,7 @@
 """The building blocks of the paper as Keras layers and as functions that add named Keras layers."""
 
 from keras_inception.layers.batch_normalization import FusedBatchNormalization as FusedBatchNormalization
+from keras_inception.layers.gabor import GaborFilterBank as GaborFilterBank
 from keras_inception.layers.inception import BATCH_NORM_STYLE as BATCH_NORM_STYLE
 from keras_inception.layers.inception import PAPER_STYLE as PAPER_STYLE
 from keras_inception.layers.inception import ConvStyle as ConvStyle

@@ -94,7 +94,11 @@ def _at_size(checkpoint, options) -> NetworkSpec:
     height, width, channels = shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
     first, *_ = families.family(spec).weighted_layers(spec)
     kernel = checkpoint.tensors.get(f"{first}/kernel")
-    if kernel is not None and channels not in (None, kernel.shape[2:3] and kernel.shape[2]):
+    if (
+        first.startswith("conv1")
+        and kernel is not None
+        and channels not in (None, kernel.shape[2:3] and kernel.shape[2])
+    ):
         raise ValueError(f"expected the channels of the first kernel, {kernel.shape}; Received: input_shape={shape}")
     if None in (height, width):
         return spec

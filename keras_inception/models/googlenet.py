@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 
 from keras_inception.layers.data_format import spatial_shape
+from keras_inception.layers.gabor import GaborFilterBank
 from keras_inception.layers.inception import InceptionWidths, conv_unit, inception_module
 from keras_inception.layers.local_response_normalization import LocalResponseNormalization
 from keras_inception.layers.pooling import CeilAveragePooling2D, ceil_max_pooling
@@ -52,11 +53,19 @@ TABLE_1 = (
 # fmt: on
 
 
+SMALL_GABOR = (7, 9, 11, 13)  # sizes that an image of 32 x 32 has room for
+
+
 def _stem(x, spec: GoogLeNetSpec):
     """The rows above 3a. Normalization stands where figure 3 has it: after the first pooling, and before the second."""
     variant, symmetric = VARIANTS[spec.variant], VARIANTS[spec.variant].padding == "symmetric"
     conv1, _, conv2, _ = TABLE_1[:4]
-    if spec.stem == "small":
+    if spec.stem == "gabor":
+        x = GaborFilterBank(strides=2, name="conv1_gabor")(x)  # 112 x 112 x 64: 16 sizes in 4 orientations
+        x = _pool(x, spec, name="pool1_3x3_s2")  # 56 x 56 x 64
+    elif spec.stem == "small_gabor":
+        x = GaborFilterBank(SMALL_GABOR, colours="each", name="conv1_gabor")(x)  # 32 x 32 x 48
+    elif spec.stem == "small":
         x = conv_unit(x, conv1.output[-1], 3, name="conv1_3x3_s1", style=variant.style)  # 32 x 32 x 64
     else:
         if symmetric:
@@ -172,7 +181,8 @@ def build_googlenet(
 
 def weighted_layers(spec: GoogLeNetSpec) -> list[str]:
     """The names of all layers that can have weights, without their batch normalizations."""
-    names = ["conv1_3x3_s1" if spec.stem == "small" else "conv1_7x7_s2", "conv2_3x3_reduce", "conv2_3x3"]
+    first = {"imagenet": ["conv1_7x7_s2"], "small": ["conv1_3x3_s1"]}
+    names = [*first.get(spec.stem, []), "conv2_3x3_reduce", "conv2_3x3"]
     branches = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
     modules = [row.type[len("inception (") : -1] for row in TABLE_1 if row.type.startswith("inception")]
     names += [f"inception_{module}_{branch}" for module in modules for branch in branches]

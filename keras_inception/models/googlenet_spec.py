@@ -69,7 +69,8 @@ VARIANTS = {
         ),
     ),
 }
-STEMS = {"imagenet": 224, "small": 32}  # the stem and its default input size
+# The stem and its default input size.
+STEMS = {"imagenet": 224, "small": 32, "gabor": 224, "small_gabor": 32}
 
 
 def _is_lrn(constants) -> bool:
@@ -98,7 +99,9 @@ class GoogLeNetSpec(NetworkSpec):
 
     Args:
         variant: a name in `VARIANTS`.
-        stem: `"imagenet"`, or `"small"` for images of about 32 x 32: conv1 is 3x3/1 and the first pooling is left out.
+        stem: `"imagenet"`, or `"small"` for images of about 32 x 32: conv1 is 3x3/1 and the first pooling is left out;
+            `"gabor"` and `"small_gabor"` likewise, with fixed Gabor filters of several sizes in place of conv1: 64 on
+            grey as Serre et al. have them (section 2), or those of 7 to 13 pixels on each colour.
         classes: outputs of the classifier; None for the variant's.
         aux_heads: whether the auxiliary classifiers on 4a and 4d are there.
         input_size: height and width that the weights were made for, one number or two; None for the stem's, 224 or 32.
