@@ -23,6 +23,7 @@ ALLOWED = {
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,
     "visualize": {"layers"},
+    "topology": {"features", "layers"},
     "checkpoints": {"models", "convert", "hub", *BOTTOM},
     "model_folder": {"checkpoints", "models", "convert", "hub", *BOTTOM},
     "publishing": {"model_folder", "hub"},

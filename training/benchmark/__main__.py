@@ -7,7 +7,7 @@ import pathlib
 import platform
 
 from training import benchmark
-from training.benchmark import evaluation, hub, inference, input, training
+from training.benchmark import evaluation, hub, inference, input, topology, training
 
 
 def environment(threads) -> dict:
@@ -41,6 +41,7 @@ MEASUREMENTS = {
     "input": input.input_pipeline,
     "evaluation": evaluation.evaluation,
     "hub": hub.hub,
+    "topology": topology.topology,
 }
 
 

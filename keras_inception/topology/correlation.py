@@ -1,0 +1,290 @@
+"""Which units of a layer fire together: correlations of activations, also at a distance, in one pass over the data."""
+
+import dataclasses
+import logging
+import sys
+
+import keras
+import numpy as np
+
+from keras_inception.features import resolve
+
+logger = logging.getLogger(__name__)
+
+Offset = tuple[int, int]
+
+
+class _Moments:
+    """Counts, means and centred products of pairs (a, b) of vectors, in float64.
+
+    Batches are merged as Chan, Golub and LeVeque do: nothing is lost where means are large, and the order of batches is
+    of no matter. A batch's own products are float32, about a point that is near its mean.
+    """
+
+    # Corrections of rank one wait until so many can be made as one product of matrices.
+    WAITING = 32
+
+    def __init__(self, channels: int):
+        self.count = 0
+        self.mean_a, self.mean_b = np.zeros(channels), np.zeros(channels)
+        self.squares_a, self.squares_b = np.zeros(channels), np.zeros(channels)
+        self._products = np.zeros((channels, channels))
+        self._corrections: list[tuple[float, np.ndarray, np.ndarray]] = []
+
+    def add(self, a: np.ndarray, b: np.ndarray, near_a: np.ndarray, near_b: np.ndarray) -> None:
+        """Merges a batch.
+
+        Args:
+            a, b: float32 (n, channels), of which `near_a` and `near_b` have been taken; one array where they are equal,
+                for BLAS then computes one half of the products only.
+            near_a, near_b: (channels), near their means.
+        """
+        n = len(a)
+        self._products += a.T @ b
+        ones = np.ones(n, "float32")
+        rest_a = (ones @ a).astype("float64") / n
+        rest_b = rest_a if a is b else (ones @ b).astype("float64") / n
+        delta_a, delta_b = near_a + rest_a - self.mean_a, near_b + rest_b - self.mean_b
+        weight = self.count * n / (self.count + n)
+        self._corrections += [(-n, rest_a, rest_b), (weight, delta_a, delta_b)]
+        if a is not b:
+            for squares, x, rest, delta in (
+                (self.squares_a, a, rest_a, delta_a),
+                (self.squares_b, b, rest_b, delta_b),
+            ):
+                squares += np.einsum("ij,ij->j", x, x) - n * rest**2 + weight * delta**2
+        self.count += n
+        self.mean_a += delta_a * (n / self.count)
+        self.mean_b += delta_b * (n / self.count)
+        if len(self._corrections) >= self.WAITING:
+            self._correct()
+
+    def _correct(self) -> None:
+        if self._corrections:
+            weights, a, b = (np.array(part) for part in zip(*self._corrections, strict=True))
+            self._products += (weights[:, None] * a).T @ b
+            self._corrections = []
+
+    def finish(self, equal: bool) -> "_Moments":
+        """All corrections made; `equal`: a and b were always one array."""
+        self._correct()
+        if equal:
+            self.squares_a = self.squares_b = np.maximum(self._products.diagonal(), 0)
+        self.squares_a, self.squares_b = np.maximum(self.squares_a, 0), np.maximum(self.squares_b, 0)
+        return self
+
+    @property
+    def products(self) -> np.ndarray:
+        """Sums of the products of deviations, (channels, channels)."""
+        return self._products
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerStatistics:
+    """What is known of the activations of one layer.
+
+    Args:
+        layer: its name.
+        map_size: height and width of its map.
+        images: how many were seen.
+        positions: how many places of the map were looked at, at an offset other than (0, 0).
+        moments: by offset, rows down and columns to the right; of two opposite ones, one.
+    """
+
+    layer: str
+    map_size: tuple[int, int]
+    images: int
+    positions: int
+    moments: dict[Offset, _Moments]
+
+    @property
+    def units(self) -> int:
+        """Channels of the layer."""
+        return len(self.mean)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of each channel, float64 (channels,)."""
+        return self.moments[0, 0].mean_a
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the channels at one place, float64 (channels, channels)."""
+        found = self.moments[0, 0]
+        return found.products / found.count
+
+    @property
+    def constant(self) -> np.ndarray:
+        """The channels that never change, such as those whose ReLU never opens."""
+        return np.flatnonzero(~_varies(self.moments[0, 0].squares_a, self.mean, self.moments[0, 0].count))
+
+    @property
+    def offsets(self) -> list[Offset]:
+        """The offsets at which correlations are known, (0, 0) first, then by distance."""
+        known = {*self.moments, *((-rows, -columns) for rows, columns in self.moments)}
+        return sorted(known, key=lambda offset: (np.hypot(*offset), offset))
+
+    def correlation(self, offset: Offset = (0, 0)) -> np.ndarray:
+        """Pearson's correlation of every channel at a place with every channel at an offset from it.
+
+        Args:
+            offset: rows down and columns to the right.
+
+        Returns:
+            float64 (channels, channels), [i, j] of channel i at the place, and j at the offset. A channel that never
+            changes has a correlation of 0 with all.
+
+        Raises:
+            ValueError: nothing is known of the offset.
+        """
+        rows, columns = offset
+        if (rows, columns) in self.moments:
+            found = self.moments[rows, columns]
+            products, squares_a, squares_b = found.products, found.squares_a, found.squares_b
+        elif (-rows, -columns) in self.moments:
+            found = self.moments[-rows, -columns]
+            products, squares_a, squares_b = found.products.T, found.squares_b, found.squares_a
+        else:
+            raise ValueError(
+                f"expected an offset within the radius that was asked for, one of {self.offsets}; Received: {offset}"
+            )
+        scale = np.sqrt(np.outer(squares_a, squares_b))
+        steady = ~np.outer(_varies(squares_a, found.mean_a, found.count), _varies(squares_b, found.mean_b, found.count))
+        scale[steady] = 1
+        result = np.where(steady, 0, products / scale)
+        return np.clip(result, -1, 1)
+
+
+def _varies(squares, mean, count) -> np.ndarray:
+    """Whether a channel's deviation is more than what float32 makes of a constant."""
+    return np.sqrt(squares / count) > 1e-5 * np.abs(mean)
+
+
+def _pairs(positions, offset: Offset, map_size) -> tuple[np.ndarray, np.ndarray]:
+    """The places, and those at the offset from them, as indices, where both are on the map."""
+    height, width = map_size
+    rows, columns = np.divmod(positions, width)
+    other_rows, other_columns = rows + offset[0], columns + offset[1]
+    inside = (other_rows >= 0) & (other_rows < height) & (other_columns >= 0) & (other_columns < width)
+    return positions[inside].astype("int32"), (other_rows * width + other_columns)[inside].astype("int32")
+
+
+def half_plane(radius: int) -> list[Offset]:
+    """Every offset up to a radius in rows and columns, but of two opposite ones only one; (0, 0) first."""
+    span = range(-radius, radius + 1)
+    return [(0, 0)] + [(r, c) for r in span for c in span if (r, c) > (0, 0)]
+
+
+def correlation_statistics(
+    model, layers, dataset, *, radius=0, positions=64, batch_size=64, seed=0, total=None, progress=None
+) -> dict[str, LayerStatistics]:
+    """How the units of layers correlate, in one pass over the data, in memory that does not grow with it.
+
+    ```python
+    statistics = correlation_statistics(model, ["inception_3a_output", "inception_3b_output"], images, radius=2)
+    statistics["inception_3a_output"].correlation()        # (256, 256)
+    statistics["inception_3a_output"].correlation((0, 2))  # with what is two places to the right
+    ```
+
+    Args:
+        model: a Keras model of one input.
+        layers: names of layers, or what Caffe, TF-slim, torchvision or Lucid call them; of which the output has rank 4
+            and a known height and width.
+        dataset: an array of images, as the model takes them, (n, height, width, channels); or an iterable of batches,
+            such as a `tf.data.Dataset`: images, or tuples that begin with them.
+        radius: offsets up to so many rows and columns; 0 for none but a place with itself, over the whole map.
+        positions: places of the map from which offsets begin, drawn once and the same for all images; all where the
+            map has no more.
+        batch_size: of an array.
+        seed: of the positions.
+        total: images in the data set, for the progress bar.
+        progress: whether a progress bar is shown; None: in a terminal.
+
+    Returns:
+        `LayerStatistics` by the names as they were asked for.
+
+    Raises:
+        ValueError: a layer that is not in the model, or has no map; no images; an activation that is no number.
+    """
+    from huggingface_hub.utils import tqdm
+
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    found = {name: _map_of(model, resolve(model, name)) for name in layers}
+    sizes = {name: _map_size(name, tensor) for name, tensor in found.items()}
+    rng = np.random.default_rng(seed)
+    places = {}
+    for name, (height, width) in sizes.items():
+        chosen = min(positions, height * width)
+        places[name] = np.sort(rng.permutation(height * width)[:chosen])
+    pairs = {n: {offset: _pairs(places[n], offset, sizes[n]) for offset in half_plane(radius)[1:]} for n in found}
+    channel_axis = -1 if keras.config.image_data_format() == "channels_last" else 1
+    merged = {name: {(0, 0): _Moments(tensor.shape[channel_axis])} for name, tensor in found.items()}
+    network = keras.Model(model.input, found)
+    images = 0
+    total = len(dataset) if total is None and hasattr(dataset, "shape") else total
+    disable = not (sys.stderr.isatty() if progress is None else progress)
+    with tqdm(total=total, unit=" images", file=sys.stderr, disable=disable) as bar:
+        for batch in _batches(dataset, batch_size):
+            for name, maps in network.predict_on_batch(batch).items():
+                _add(merged[name], np.asarray(maps, "float32"), pairs[name], name, images)
+            images += len(batch)
+            bar.update(len(batch))
+    if not images:
+        raise ValueError("expected images; Received: none")
+    result = {}
+    for name in found:
+        moments = {offset: found.finish(offset == (0, 0)) for offset, found in merged[name].items()}
+        result[name] = LayerStatistics(name, sizes[name], images, len(places[name]), moments)
+        if len(steady := result[name].constant):
+            logger.warning(
+                "%d of %d channels of %s never change, and correlate with nothing.",
+                len(steady),
+                result[name].units,
+                name,
+            )
+    return result
+
+
+def _add(merged, maps, pairs, name, images) -> None:
+    """Merges a batch's maps, (n, height, width, channels); NaN or infinity is an error."""
+    if keras.config.image_data_format() == "channels_first":
+        maps = maps.transpose(0, 2, 3, 1)
+    channels = maps.shape[-1]
+    maps = maps.reshape(len(maps), -1, channels)
+    near = maps[0].mean(0, dtype="float32")
+    with np.errstate(invalid="ignore", over="ignore"):  # which is reported below
+        maps = maps - near
+        flat = maps.reshape(-1, channels)
+        merged[0, 0].add(flat, flat, near, near)
+    if not np.isfinite(merged[0, 0].mean_a).all():
+        raise ValueError(
+            f"expected activations that are finite numbers; Received: NaN or infinity in {name}, in the batch that "
+            f"begins with image {images}"
+        )
+    for offset, (here, there) in pairs.items():
+        if len(here):
+            moments = merged.setdefault(offset, _Moments(channels))
+            moments.add(*(maps[:, at].reshape(-1, channels) for at in (here, there)), near, near)
+
+
+def _map_of(model, layer: str):
+    return model.get_layer(layer).output
+
+
+def _map_size(name: str, tensor) -> tuple[int, int]:
+    shape = getattr(tensor, "shape", ())
+    sides = shape[1:3] if keras.config.image_data_format() == "channels_last" else shape[2:4]
+    if len(shape) != 4 or None in sides:
+        raise ValueError(f"expected a layer whose output is a map of known size; Received: {name}, of shape {shape}")
+    return tuple(sides)
+
+
+def _batches(dataset, batch_size):
+    """Yields arrays of images."""
+    if hasattr(dataset, "shape"):
+        for start in range(0, len(dataset), batch_size):
+            yield np.asarray(dataset[start : start + batch_size])
+        return
+    for batch in dataset:
+        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        yield keras.ops.convert_to_numpy(images)

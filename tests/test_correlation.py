@@ -1,0 +1,165 @@
+"""Correlation statistics against numpy over all activations at once; in any batches and any order."""
+
+import logging
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception.topology import correlation_statistics
+from keras_inception.topology.correlation import half_plane
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Two maps of different sizes, whose channels are mixtures of each other, and far from zero."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((12, 10, 3))
+    x = keras.layers.Conv2D(5, 3, padding="same", activation="relu", bias_initializer="ones", name="first")(inputs)
+    y = keras.layers.MaxPooling2D(2, name="pool")(x)
+    y = keras.layers.Conv2D(7, 3, padding="same", name="second")(y)
+    y = keras.layers.Rescaling(1.0, offset=1000.0, name="far")(y)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="mean")(y))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).normal(size=(23, 12, 10, 3)).astype("float32")
+
+
+def activations(network, images, layer):
+    return np.asarray(keras.Model(network.input, network.get_layer(layer).output)(images), "float64")
+
+
+@pytest.mark.parametrize("layer", ["first", "second", "far"])
+def test_equal_to_numpy_at_offset_0(network, images, layer):
+    found = correlation_statistics(network, layer, images, batch_size=5)[layer]
+    flat = activations(network, images, layer).reshape(-1, found.units)
+    assert found.images == 23 and found.moments[0, 0].count == len(flat)
+    tolerance = 1e-6 if layer != "far" else 1e-3  # float32 keeps no more than four digits of what is beside 1000
+    np.testing.assert_allclose(found.mean, flat.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found.correlation(), np.corrcoef(flat.T), atol=tolerance)
+    np.testing.assert_allclose(found.covariance, np.cov(flat.T, bias=True), rtol=1e-4, atol=tolerance)
+
+
+def test_equal_to_numpy_at_every_offset(network, images):
+    found = correlation_statistics(network, ["first", "second"], images, radius=2, positions=1000, batch_size=4)
+    for layer, statistics in found.items():
+        maps = activations(network, images, layer)
+        height, width = maps.shape[1:3]
+        assert len(statistics.offsets) == 25 and statistics.positions == height * width
+        for rows, columns in statistics.offsets:
+            here = maps[:, max(0, -rows) : height - max(0, rows), max(0, -columns) : width - max(0, columns)]
+            there = maps[:, max(0, rows) : height + min(0, rows), max(0, columns) : width + min(0, columns)]
+            a, b = (part.reshape(-1, maps.shape[-1]) for part in (here, there))
+            a, b = a - a.mean(0), b - b.mean(0)
+            expected = (a.T @ b) / np.sqrt(np.outer((a**2).sum(0), (b**2).sum(0)))
+            np.testing.assert_allclose(statistics.correlation((rows, columns)), expected, atol=1e-6)
+
+
+def test_a_sample_of_positions_is_the_same_for_all_images(network, images):
+    found = correlation_statistics(network, "first", images, radius=1, positions=9, seed=4)["first"]
+    maps = activations(network, images, "first")
+    places = np.sort(np.random.default_rng(4).permutation(120)[:9])
+    rows, columns = np.divmod(places, 10)
+    inside = columns < 9
+    a, b = maps[:, rows[inside], columns[inside]], maps[:, rows[inside], columns[inside] + 1]
+    a, b = (part.reshape(-1, 5) - part.reshape(-1, 5).mean(0) for part in (a, b))
+    expected = (a.T @ b) / np.sqrt(np.outer((a**2).sum(0), (b**2).sum(0)))
+    np.testing.assert_allclose(found.correlation((0, 1)), expected, atol=1e-6)
+    assert found.positions == 9 and found.moments[0, 0].count == 23 * 120, "at offset 0 the whole map"
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 23])
+def test_the_same_in_any_batches_and_any_order(network, images, batch_size):
+    first = correlation_statistics(network, ["first", "far"], images, radius=1, batch_size=4)
+    order = np.random.default_rng(batch_size).permutation(len(images))
+    again = correlation_statistics(network, ["first", "far"], images[order], radius=1, batch_size=batch_size)
+    for layer, tolerance in (("first", 1e-6), ("far", 1e-3)):
+        for offset in first[layer].offsets:
+            np.testing.assert_allclose(
+                again[layer].correlation(offset), first[layer].correlation(offset), atol=tolerance
+            )
+
+
+def test_data_sets_of_every_kind(network, images):
+    import tensorflow as tf
+
+    expected = correlation_statistics(network, "first", images)["first"].correlation()
+    dataset = tf.data.Dataset.from_tensor_slices((images, np.zeros(23))).batch(6)
+    batches = (images[start : start + 9] for start in range(0, 23, 9))
+    for data in (dataset, dataset.map(lambda image, label: image), batches):
+        found = correlation_statistics(network, "first", data)["first"]
+        np.testing.assert_allclose(found.correlation(), expected, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_data(network):
+    import tracemalloc
+
+    def peak(count):
+        batches = (np.random.default_rng(n).normal(size=(8, 12, 10, 3)).astype("float32") for n in range(count))
+        tracemalloc.start()
+        correlation_statistics(network, ["first", "second"], batches, radius=1)
+        value = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return value
+
+    peak(2)
+    assert peak(40) < 1.5 * peak(4)
+
+
+def test_constant_channels_correlate_with_nothing(images, caplog):
+    inputs = keras.Input((12, 10, 3))
+    layer = keras.layers.Conv2D(4, 1, activation="relu", name="layer")
+    model = keras.Model(inputs, layer(inputs))
+    kernel, bias = layer.get_weights()
+    kernel[..., 2] = 0
+    layer.set_weights([kernel, np.array([0, 0, 3.3, 0], "float32")])
+    with caplog.at_level(logging.WARNING, "keras_inception"):
+        found = correlation_statistics(model, "layer", images, radius=1)["layer"]
+    assert list(found.constant) == [2] and "1 of 4 channels of layer never change" in caplog.text
+    for offset in found.offsets:
+        correlation = found.correlation(offset)
+        assert not correlation[2].any() and not correlation[:, 2].any() and np.isfinite(correlation).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_is_refused(images, value):
+    inputs = keras.Input((12, 10, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 1, name="layer")(inputs))  # a ReLU may make 0 of NaN
+    broken = images.copy()
+    broken[17, 3, 3] = value
+    with pytest.raises(ValueError, match="NaN or infinity in layer, in the batch that begins with image 16"):
+        correlation_statistics(model, "layer", broken, batch_size=4)
+
+
+def test_half_plane():
+    assert half_plane(0) == [(0, 0)]
+    assert half_plane(1) == [(0, 0), (0, 1), (1, -1), (1, 0), (1, 1)]
+    assert len(half_plane(2)) == 13
+
+
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        ("third", "expected a layer of the model.*Received: 'third'"),
+        ("mean", r"a map of known size; Received: mean, of shape \(None, 7\)"),
+    ],
+)
+def test_layers_that_have_no_map(network, images, layer, message):
+    with pytest.raises(ValueError, match=message):
+        correlation_statistics(network, layer, images)
+
+
+def test_no_images_and_no_such_offset(network, images):
+    with pytest.raises(ValueError, match="expected images; Received: none"):
+        correlation_statistics(network, "first", images[:0])
+    with pytest.raises(ValueError, match=r"within the radius that was asked for.*Received: \(0, 2\)"):
+        correlation_statistics(network, "first", images, radius=1)["first"].correlation((0, 2))
+
+
+def test_a_progress_bar_when_it_is_asked_for(network, images, capsys):
+    correlation_statistics(network, "first", images, batch_size=8, progress=True)
+    assert "23/23" in capsys.readouterr().err
+    correlation_statistics(network, "first", images, batch_size=8)
+    assert not capsys.readouterr().err  # no terminal
