@@ -1,0 +1,262 @@
+"""The construction that the paper's section 3 rests on, on its own ground: Arora, Bhaskara, Ge and Ma (2013).
+
+Their networks are random and sparse: each hidden unit has a few children among the units below, with weights of either
+sign, and a unit is on when the weights of its parents that are on sum up to more than zero. Two units that are on
+together more often than by chance share a parent; units of which all pairs do are the children of one. So the layer
+above a layer is found from the correlations of the layer alone, then which of its units are on, and so on upwards.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseNetwork:
+    """A random network, of which only the lowest layer is to be seen.
+
+    Args:
+        weights: from the lowest pair of layers up: dense float32 (units, units above), zero where there is no edge.
+        density: the probability with which a unit of the uppermost layer is on.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    density: float
+
+    @classmethod
+    def random(cls, width=1000, degree=8, density=0.005, depth=1, *, seed=0) -> "SparseNetwork":
+        """A network as the theorem has it.
+
+        Args:
+            width: units of every layer.
+            degree: children of a unit, drawn without replacement; their weights are uniform in [-1, 1].
+            density: of the uppermost layer.
+            depth: hidden layers.
+            seed: of the edges and weights.
+
+        Raises:
+            ValueError: a number is not what it can be.
+        """
+        if not (0 < degree <= width and depth > 0 and 0 < density < 1):
+            raise ValueError(
+                "expected a degree up to the width, a hidden layer at least, and a density between 0 and 1; Received: "
+                f"width={width}, degree={degree}, depth={depth}, density={density}"
+            )
+        rng = np.random.default_rng(seed)
+        layers = []
+        for _ in range(depth):
+            weights = np.zeros((width, width), "float32")
+            for parent in range(width):
+                weights[rng.choice(width, degree, replace=False), parent] = rng.uniform(-1, 1, degree)
+            layers.append(weights)
+        return cls(tuple(layers), density)
+
+    def sample(self, count: int, *, seed=1, batch=4096) -> np.ndarray:
+        """What is seen of the network: bool (count, units of the lowest layer)."""
+        rng = np.random.default_rng(seed)
+        seen = []
+        for start in range(0, count, batch):
+            some = min(batch, count - start)
+            on = (rng.random((some, self.weights[-1].shape[1])) < self.density).astype("float32")
+            for weights in reversed(self.weights):
+                on = (on @ weights.T > 0).astype("float32")
+            seen.append(on > 0)
+        return np.concatenate(seen)
+
+
+def related_pairs(observed: np.ndarray, *, significance=6.0) -> np.ndarray:
+    """Which units are on together so often that they must share a parent.
+
+    By how much more often than by chance is the rate of the parent that they share, however many other parents either
+    has, and so a covariance is compared, not a correlation.
+
+    Args:
+        observed: bool (samples, units).
+        significance: deviations of chance that a covariance must exceed.
+
+    Returns:
+        bool (units, units), symmetric, False on the diagonal. Relations through a grandparent are weaker than those
+        through a parent: what is less than half as strong as the strongest of most units does not count.
+    """
+    x = observed.astype("float32")
+    together = (x.T @ x).astype("float64") / len(x)
+    chance = np.outer(together.diagonal(), together.diagonal())
+    covariance = together - chance
+    np.fill_diagonal(covariance, 0)
+    # The count of samples in which two independent units are on is Poisson's; of rare ones, that of one sample.
+    deviation = np.sqrt(np.maximum(chance, 1 / len(x)) / len(x))
+    clear = covariance > significance * deviation
+    if not clear.any():
+        return clear
+    # The third strongest: the strongest may share two parents, and a unit's siblings are more than a few.
+    third = np.sort(np.where(clear, covariance, 0), axis=1)[:, -3:][:, 0]
+    level = np.median(third[third > 0]) if third.any() else np.median(covariance[clear])
+    return clear & (covariance > level / 2)
+
+
+def communities(observed: np.ndarray, related: np.ndarray, *, share=0.6, overlap=0.5, support=0.3) -> list[np.ndarray]:
+    """Sets of units that are on together: the children of one hidden unit each.
+
+    Where two related units are on, their parent is, most of the time, and with it its other children: correlations of
+    three. The children of other parents of either are not, nor, mostly, those of their grandparents' other children.
+
+    Args:
+        observed: bool (samples, units).
+        related: bool (units, units), symmetric: pairs that share a parent.
+        share: of the samples in which the two of a pair are on, and not by chance, in which its siblings are on too.
+        overlap: sets that share so much of the larger one are one.
+        support: share of a set's pairs that must have led to it, or to what is the same.
+
+    Returns:
+        Sets of two units or more, as sorted indices, the largest first.
+    """
+    seen = np.ascontiguousarray(observed, "uint8")
+    rate, when = seen.mean(0), [np.flatnonzero(column) for column in seen.T]
+    votes: dict[tuple, int] = {}
+    strength: dict[tuple, float] = {}  # samples in which a pair was on, and not by chance
+    for u, row in enumerate(related):
+        with_u = seen[when[u]]
+        for v in np.flatnonzero(row[u + 1 :]) + u + 1:
+            both = with_u[with_u[:, v] > 0]
+            chance = len(when[u]) * rate[v] / len(both)  # the share of them that is no sign of a parent
+            also = both.sum(0, dtype="int64") / len(both)
+            group = tuple(np.flatnonzero(also > share * (1 - chance) + rate).tolist())
+            votes[group] = votes.get(group, 0) + 1
+            strength[group] = max(strength.get(group, 0), len(both) * (1 - chance))
+    # What many pairs have led to comes first, then the large: their parts are not sets of their own.
+    kept: list[set] = []
+    supporters: list[int] = []
+    by_unit: list[list[int]] = [[] for _ in rate]
+    for group in sorted(votes, key=lambda group: (-votes[group], -len(group), group)):
+        units = set(group)
+        rivals = sorted({number for unit in group for number in by_unit[unit]})
+        same = next((number for number in rivals if _same(units, kept[number], overlap)), None)
+        if same is not None:
+            supporters[same] += votes[group]
+        elif len(units) > 1:
+            for unit in group:
+                by_unit[unit].append(len(kept))
+            kept.append(units)
+            supporters.append(votes[group])
+    # A pair that no third unit goes with may have many grandparents in common; that is less than a parent.
+    usual = np.median([strength[tuple(sorted(units))] for units in kept if len(units) > 2] or [0])
+    # Where chance has gathered units, few of their pairs have led to them.
+    sure = [len(units) * (len(units) - 1) / 2 * support <= count for units, count in zip(kept, supporters, strict=True)]
+    strong = [len(units) > 2 or strength[tuple(sorted(units))] > 0.75 * usual for units in kept]
+    groups = (np.array(sorted(units)) for units, *keep in zip(kept, sure, strong, strict=True) if all(keep))
+    return sorted(groups, key=lambda units: (-len(units), tuple(units)))
+
+
+def _same(a: set, b: set, overlap: float) -> bool:
+    shared = len(a & b)
+    return shared >= overlap * max(len(a), len(b)) or shared == min(len(a), len(b))
+
+
+def hidden_values(observed: np.ndarray, children: list[np.ndarray], *, share=0.5) -> np.ndarray:
+    """Which hidden units are on: those of whose children more than a share are.
+
+    Args:
+        observed: bool (samples, units).
+        children: of each hidden unit, those with positive weights.
+        share: a child may be off though its parent is on, by another one's negative weight.
+
+    Returns:
+        bool (samples, hidden units).
+    """
+    membership = np.zeros((observed.shape[1], len(children)), "float32")
+    for number, units in enumerate(children):
+        membership[units, number] = 1 / len(units)
+    return observed.astype("float32") @ membership > share
+
+
+@dataclasses.dataclass(frozen=True)
+class RecoveredLayer:
+    """A hidden layer as it was found from the layer below.
+
+    Args:
+        children: of each hidden unit, the units below that it turns on, sorted.
+    """
+
+    children: tuple[np.ndarray, ...]
+
+
+def recover(observed: np.ndarray, depth=1, **options) -> list[RecoveredLayer]:
+    """The hidden layers above an observed one, from what is seen of it alone.
+
+    Args:
+        observed: bool (samples, units).
+        depth: how many layers, from the lowest up.
+        options: of `related_pairs`.
+
+    Returns:
+        A `RecoveredLayer` each; fewer where a layer shows no relations.
+
+    Raises:
+        ValueError: nothing was observed.
+    """
+    observed = np.asarray(observed, bool)
+    if observed.ndim != 2 or not observed.size:
+        raise ValueError(f"expected samples of units, (samples, units); Received: shape {observed.shape}")
+    layers = []
+    for _ in range(depth):
+        children = communities(observed, related_pairs(observed, **options))
+        if not children:
+            break
+        layers.append(RecoveredLayer(tuple(children)))
+        observed = hidden_values(observed, children)
+    return layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """How much of the truth was found.
+
+    Args:
+        recall: share of the true edges that were found.
+        precision: share of the found edges that are true.
+        units: share of the hidden units of which more than half of the edges were found.
+        order: of each true hidden unit, the found one that is it, or -1.
+    """
+
+    recall: float
+    precision: float
+    units: float
+    order: np.ndarray
+
+
+def score(layer: RecoveredLayer, weights: np.ndarray, below: np.ndarray | None = None) -> Score:
+    """Compares a found layer with the true one, whose units are found in any order.
+
+    Args:
+        layer: what was found.
+        weights: the truth, (units below, hidden units): the edges that turn a unit on are those above zero. Of hidden
+            units with one such edge no pair is to be seen: they count as not found.
+        below: which found unit below each true one is (`Score.order` of the layer below); None: they are observed.
+
+    Returns:
+        A `Score`.
+
+    Raises:
+        ImportError: scipy is not installed; the message says what to install.
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise ImportError("expected scipy for the topology: pip install 'keras-inception[topology]'") from error
+
+    truth = weights > 0
+    found = np.zeros((len(truth), len(layer.children)), bool)
+    where = np.arange(len(truth)) if below is None else below
+    for number, units in enumerate(layer.children):
+        member = np.isin(where, units) & (where >= 0)
+        found[member, number] = True
+    shared = truth.T.astype("float32") @ found.astype("float32")
+    rows, columns = linear_sum_assignment(-shared)
+    matched = shared[rows, columns]
+    right, sizes = matched.sum(), truth.sum(0)
+    order = np.full(truth.shape[1], -1)
+    good = matched > sizes[rows] / 2
+    order[rows[good]] = columns[good]
+    claimed = sum(len(units) for units in layer.children)
+    some = np.maximum(1, (sizes > 0).sum())
+    return Score(float(right / max(1, truth.sum())), float(right / max(1, claimed)), float(good.sum() / some), order)

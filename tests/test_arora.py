@@ -1,0 +1,99 @@
+"""Random sparse networks recovered from what is seen of their lowest layer, against the edges that made them."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from keras_inception.topology import arora
+from keras_inception.topology.arora import RecoveredLayer, SparseNetwork, hidden_values, recover, related_pairs, score
+
+
+def test_a_random_network_is_as_the_theorem_has_it():
+    network = SparseNetwork.random(200, 6, 0.02, depth=2, seed=3)
+    for weights in network.weights:
+        assert weights.shape == (200, 200) and ((weights != 0).sum(0) == 6).all()
+        assert -1 <= weights.min() < -0.9 and 0.9 < weights.max() <= 1
+    seen = network.sample(4000, seed=5)
+    rng = np.random.default_rng(5)
+    top = rng.random((4000, 200)) < 0.02
+    middle = top @ network.weights[1].T > 0
+    np.testing.assert_array_equal(seen, middle @ network.weights[0].T > 0)
+    assert 0.1 < seen.mean() < 0.25, "three of the six children are turned on, twice"
+
+
+@pytest.mark.parametrize("degree, density, samples", [(8, 0.005, 20_000), (12, 0.004, 20_000)])
+def test_the_layer_above_a_thousand_units_is_recovered(degree, density, samples):
+    network = SparseNetwork.random(1000, degree, density)
+    (layer,) = recover(network.sample(samples))
+    found = score(layer, network.weights[0])
+    assert found.recall > 0.95 and found.precision > 0.95 and found.units > 0.9
+    # Units with one positive edge, or none, make no pair; of all others every one is found.
+    edges = (network.weights[0] > 0).sum(0)
+    assert (found.order[edges > 1] >= 0).mean() > 0.97
+
+
+def test_what_recovers_sees_the_lowest_layer_alone():
+    assert list(inspect.signature(recover).parameters) == ["observed", "depth", "options"]
+    source = inspect.getsource(arora.recover) + inspect.getsource(arora.communities) + inspect.getsource(related_pairs)
+    assert "weights" not in source and "SparseNetwork" not in source
+
+
+def test_two_layers():
+    network = SparseNetwork.random(1000, 8, 0.001, depth=2)
+    layers = recover(network.sample(20_000), depth=2)
+    first = score(layers[0], network.weights[0])
+    second = score(layers[1], network.weights[1], first.order)
+    # Less than of one layer: a unit with one positive parent is on whenever its siblings of that kind are.
+    assert first.recall > 0.65 and first.precision > 0.8
+    assert second.recall > 0.6 and second.precision > 0.6
+
+
+def test_it_fails_where_the_theorem_does_not_hold():
+    network = SparseNetwork.random(1000, 8, 0.005)
+    few = recover(network.sample(300))
+    assert not few or score(few[0], network.weights[0]).recall < 0.5
+    crowded = SparseNetwork.random(400, 8, 0.3)
+    found = recover(crowded.sample(4000))
+    assert not found or score(found[0], crowded.weights[0]).recall < 0.5
+
+
+def test_chance_is_no_relation():
+    noise = np.random.default_rng(0).random((20_000, 500)) < 0.03
+    assert related_pairs(noise).sum() < 10
+    assert not related_pairs(np.zeros((50, 4), bool)).any() and recover(np.zeros((50, 4), bool)) == []
+
+
+def test_a_network_that_can_be_seen_through():
+    rng = np.random.default_rng(0)
+    hidden = rng.random((5000, 3)) < 0.05
+    children = [np.array([0, 1, 2, 3]), np.array([4, 5, 6]), np.array([3, 7])]  # 3 has two parents
+    weights = np.zeros((8, 3), "float32")
+    for parent, units in enumerate(children):
+        weights[units, parent] = 1
+    seen = hidden @ weights.T > 0
+    (layer,) = recover(seen)
+    assert [units.tolist() for units in layer.children] == [[0, 1, 2, 3], [4, 5, 6], [3, 7]]
+    np.testing.assert_array_equal(hidden_values(seen, list(layer.children), share=0.8), hidden)
+    found = score(layer, weights[:, ::-1])
+    assert (found.recall, found.precision, found.units) == (1, 1, 1) and found.order.tolist() == [2, 1, 0]
+
+
+def test_a_score_counts_edges():
+    weights = np.zeros((6, 2), "float32")
+    weights[[0, 1, 2], 0] = 0.5
+    weights[[3, 4], 1] = [0.5, -0.5]
+    found = score(RecoveredLayer((np.array([0, 1, 5]),)), weights)
+    assert found.recall == pytest.approx(2 / 4) and found.precision == pytest.approx(2 / 3)
+    assert found.units == 0.5 and found.order.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize("options", [{"degree": 2000}, {"degree": 0}, {"density": 1.0}, {"depth": 0}])
+def test_wrong_arguments(options):
+    with pytest.raises(ValueError, match="a degree up to the width, a hidden layer"):
+        SparseNetwork.random(**options)
+
+
+def test_nothing_observed():
+    with pytest.raises(ValueError, match=r"\(samples, units\); Received: shape \(0, 7\)"):
+        recover(np.zeros((0, 7)))
