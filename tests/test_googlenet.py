@@ -1,5 +1,7 @@
 """GoogLeNet against Table 1, with the numbers written out; the variants, stems, sizes and arguments."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -278,3 +280,30 @@ def test_channels_first():
     x = np.random.default_rng(0).uniform(0, 255, (2, 48, 40, 3)).astype("float32")
     for name, expected in last(x).items():
         np.testing.assert_allclose(first(x.transpose(0, 3, 1, 2))[name], expected, rtol=1e-3, atol=1e-3)
+
+
+WIDTHS = (("3a", (8, 16, 24, 8, 8, 8)), ("4d", (16, 24, 32)), ("5b", (8, 8, 16, 8, 24, 32)))
+
+
+def test_modules_of_ones_own_widths():
+    model = GoogLeNet(weights=None, stem="small", classes=4)
+    spec = GoogLeNetSpec("batch_norm", "small", 4, widths=WIDTHS)
+    assert GoogLeNetSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec and hash(spec)
+    own = build_googlenet(spec)
+    assert own.get_layer("inception_3a_output").output.shape[-1] == 8 + 24 + 8 + 8
+    assert own.get_layer("inception_3b_output").output.shape == model.get_layer("inception_3b_output").output.shape
+    assert own.get_layer("inception_4d_output").output.shape[-1] == 16 + 24 + 32 + 512, "figure 2a passes all on"
+    assert "inception_4d_5x5_reduce" not in [layer.name for layer in own.layers]
+    assert own.get_layer("loss3_classifier").kernel.shape == (8 + 16 + 24 + 32, 4)
+    assert own.get_layer("inception_3a_pool_proj").filters == 8
+    check_model(own, size=32, outputs={"predictions": (2, 4)})
+    assert model_spec(own).widths == WIDTHS
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [(("6a", (1,) * 6),), (("3a", (1,) * 5),), (("3a", (1, 2, 0)),), (("3a", (1, 2, 3)),) * 2, 3, ((3, "3a"),)],
+)
+def test_widths_that_are_none(widths):
+    with pytest.raises(ValueError, match="widths to be modules, each"):
+        GoogLeNetSpec(widths=widths)

@@ -340,3 +340,18 @@ def test_a_gabor_stem_is_saved_published_and_loaded(tmp_path, stem, size):
     upon = keras.Model(again.input, keras.layers.Dense(2, name="own")(again.get_layer("pool5_7x7_s1").output))
     keras_inception.push_to_hub(upon, tmp_path / "upon")
     np.testing.assert_allclose(keras_inception.from_hub(tmp_path / "upon")(x), upon(x), rtol=1e-4, atol=1e-5)
+
+
+def test_modules_of_ones_own_widths_are_saved_published_and_loaded(tmp_path):
+    widths = (("3a", (8, 16, 24, 8, 8, 8)), ("5b", (16, 24, 32)))
+    model = build_googlenet(GoogLeNetSpec("batch_norm", "small", 3, widths=widths))
+    keras_inception.push_to_hub(model, tmp_path / "net")
+    x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    for again in (GoogLeNet(weights=tmp_path / "net"), keras_inception.from_hub(tmp_path / "net")):
+        assert model_spec(again).widths == widths
+        np.testing.assert_allclose(again(x), model(x), rtol=1e-4)
+    checkpoint = checkpoints.to_checkpoint(model)
+    claims = {**checkpoint.spec, "widths": (("3a", (8, 16, 10**9, 8, 8, 8)), ("5b", (16, 24, 32)))}
+    path = serialization.write(tmp_path / "huge.safetensors", Checkpoint(claims, checkpoint.tensors))
+    with pytest.raises(CheckpointError, match="inception_3a_3x3/kernel of 1000000000 filters"):
+        GoogLeNet(weights=path)

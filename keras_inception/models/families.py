@@ -20,6 +20,7 @@ class Family:
         build: spec and options to a network with fresh weights.
         weighted_layers: of a spec: the names of all layers that can have weights, without `_bn`.
         classifiers: of a spec: the layers whose outputs are the classes, the main one first, and their kernels' shapes.
+        own_kernels: of a spec: the layers whose width is not the variant's but the spec's own, and how many filters.
         dropout_layers: of a spec: the names of the layers whose rate is the option `dropout`.
     """
 
@@ -27,6 +28,7 @@ class Family:
     build: Callable[..., keras.Model]
     weighted_layers: Callable[[NetworkSpec], list[str]]
     classifiers: Callable[[NetworkSpec], dict[str, tuple[int, ...]]]
+    own_kernels: Callable[[NetworkSpec], dict[str, int]]
     dropout_layers: Callable[[NetworkSpec], list[str]]
 
 
@@ -36,6 +38,7 @@ _FAMILIES = (
         googlenet.build_googlenet,
         googlenet.weighted_layers,
         googlenet.classifiers,
+        googlenet.own_kernels,
         googlenet.dropout_layers,
     ),
     Family(
@@ -43,6 +46,7 @@ _FAMILIES = (
         network_in_network.build_network_in_network,
         network_in_network.weighted_layers,
         network_in_network.classifiers,
+        network_in_network.own_kernels,
         network_in_network.dropout_layers,
     ),
 )

@@ -6,11 +6,16 @@ import keras
 
 from keras_inception.layers.data_format import spatial_shape
 from keras_inception.layers.gabor import GaborFilterBank
-from keras_inception.layers.inception import InceptionWidths, conv_unit, inception_module
+from keras_inception.layers.inception import (
+    InceptionWidths,
+    conv_unit,
+    inception_module,
+    naive_inception_module,
+)
 from keras_inception.layers.local_response_normalization import LocalResponseNormalization
 from keras_inception.layers.pooling import CeilAveragePooling2D, ceil_max_pooling
 from keras_inception.models.auxiliary import HEADS, GoogLeNetWithHeads
-from keras_inception.models.googlenet_spec import VARIANTS, GoogLeNetSpec
+from keras_inception.models.googlenet_spec import MODULES, VARIANTS, GoogLeNetSpec
 from keras_inception.models.inputs import check_options, classifier_activation_layer, model_inputs, open_input
 
 
@@ -96,7 +101,6 @@ def _pool(x, spec: GoogLeNetSpec, *, name, size=3):
 def _modules(x, spec: GoogLeNetSpec):
     """The nine Inception modules and the poolings between them: the last output, and each module's by its name."""
     variant = VARIANTS[spec.variant]
-    overrides = dict(variant.widths)
     outputs, pools = {}, 2
     for row in TABLE_1[4:15]:
         if row.type == "max pool":
@@ -105,10 +109,12 @@ def _modules(x, spec: GoogLeNetSpec):
             x = _pool(x, spec, size=size, name=f"pool{pools}_{size}x{size}_s2")
         else:
             module = row.type[len("inception (") : -1]
-            widths = overrides.get(module, row.widths)
-            x = inception_module(
-                x, widths, name=f"inception_{module}", style=variant.style, large_kernel=variant.large_kernel
-            )
+            widths, options = spec.module_widths(module, row.widths), {"style": variant.style}
+            if len(widths) == 3:
+                x = naive_inception_module(x, *widths, name=f"inception_{module}", **options)
+            else:
+                options["large_kernel"] = variant.large_kernel
+                x = inception_module(x, widths, name=f"inception_{module}", **options)
             outputs[module] = x
     return x, outputs
 
@@ -184,16 +190,39 @@ def weighted_layers(spec: GoogLeNetSpec) -> list[str]:
     first = {"imagenet": ["conv1_7x7_s2"], "small": ["conv1_3x3_s1"]}
     names = [*first.get(spec.stem, []), "conv2_3x3_reduce", "conv2_3x3"]
     branches = ("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj")
-    modules = [row.type[len("inception (") : -1] for row in TABLE_1 if row.type.startswith("inception")]
-    names += [f"inception_{module}_{branch}" for module in modules for branch in branches]
+    names += [f"inception_{module}_{branch}" for module in MODULES for branch in branches]
     names += [f"{loss}_{part}" for _, loss in HEADS.values() for part in ("conv", "fc", "classifier")]
     return [*names, "loss3_classifier"]
+
+
+def module_channels(spec: GoogLeNetSpec) -> dict[str, int]:
+    """Channels that each module puts out."""
+    channels, found = TABLE_1[2].output[-1], {}
+    for row in TABLE_1:
+        if row.type.startswith("inception"):
+            module = row.type[len("inception (") : -1]
+            widths = spec.module_widths(module, row.widths)
+            # Without reductions the pooling passes all that comes in on.
+            channels = channels + sum(widths) if len(widths) == 3 else widths.output
+            found[module] = channels
+    return found
 
 
 def classifiers(spec: GoogLeNetSpec) -> dict[str, tuple[int, ...]]:
     """The kernels' shapes of the last linear layer of each classifier, the main one first."""
     heads = [loss for _, loss in HEADS.values()] if spec.aux_heads else []
-    return {f"{loss}_classifier": (1024, spec.classes) for loss in ("loss3", *heads)}
+    main = {"loss3_classifier": (module_channels(spec)["5b"], spec.classes)}
+    return main | {f"{loss}_classifier": (1024, spec.classes) for loss in heads}
+
+
+def own_kernels(spec: GoogLeNetSpec) -> dict[str, int]:
+    """Filters of the layers that are as wide as the spec alone says."""
+    branches = {6: InceptionWidths._fields, 3: ("n1x1", "n3x3", "n5x5")}
+    found = {}
+    for module, widths in spec.widths or ():
+        for branch, width in zip(branches[len(widths)], widths, strict=True):
+            found[f"inception_{module}_{branch.removeprefix('n')}"] = width
+    return found
 
 
 def dropout_layers(spec: GoogLeNetSpec) -> list[str]:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from keras_inception.layers.inception import BATCH_NORM_STYLE, PAPER_STYLE, ConvStyle, InceptionWidths
-from keras_inception.models.spec import NetworkSpec, expect, is_number
+from keras_inception.models.spec import NetworkSpec, expect, is_count, is_number
 
 _SCALE = 1 / 127.5
 
@@ -69,12 +69,18 @@ VARIANTS = {
         ),
     ),
 }
+MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 # The stem and its default input size.
 STEMS = {"imagenet": 224, "small": 32, "gabor": 224, "small_gabor": 32}
 
 
 def _is_lrn(constants) -> bool:
     return isinstance(constants, dict) and set(constants) == set(_CAFFE_LRN) and all(map(is_number, constants.values()))
+
+
+def _is_module(entry) -> bool:
+    pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and entry[0] in MODULES
+    return pair and isinstance(entry[1], (tuple, list)) and len(entry[1]) in (3, 6) and all(map(is_count, entry[1]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +114,9 @@ class GoogLeNetSpec(NetworkSpec):
         mean: of the pixels, per channel RGB; None for the variant's.
         scale: factor after the mean, per channel; None for the variant's.
         lrn: constants of the two normalizations, in TensorFlow's convention; None for the variant's.
+        widths: modules that are not the variant's, `(("3a", (64, 96, 128, 16, 32, 32)), ...)`: filters in the order of
+            Table 1's columns, or three numbers, of 1x1, 3x3 and 5x5, for a module without reductions (figure 2a); None
+            for none.
         labels: name of a label set, a list of labels, or None.
         preprocessing: how a photo becomes the input (`Preprocessing.to_dict()`), or None.
         source: where the weights came from, or None.
@@ -129,6 +138,7 @@ class GoogLeNetSpec(NetworkSpec):
     labels: str | tuple[str, ...] | None = None
     preprocessing: dict | None = dataclasses.field(default=None, hash=False)
     source: str | None = None
+    widths: tuple[tuple[str, tuple[int, ...]], ...] | None = None
 
     def __post_init__(self):
         known = isinstance(self.variant, str) and self.variant in VARIANTS
@@ -140,6 +150,19 @@ class GoogLeNetSpec(NetworkSpec):
         expect(isinstance(self.aux_heads, bool), "true or false", aux_heads=self.aux_heads)
         constants = isinstance(self.lrn, tuple) and len(self.lrn) == 2 and all(_is_lrn(layer) for layer in self.lrn)
         expect(self.lrn is None or constants, f"two sets of {', '.join(_CAFFE_LRN)}", lrn=self.lrn)
+        if self.widths is not None:
+            whole = isinstance(self.widths, tuple) and all(map(_is_module, self.widths))
+            expect(whole, "modules, each with six counts of filters, or three", widths=self.widths)
+            plain = tuple((name, tuple(counts)) for name, counts in self.widths)
+            expect(len(dict(plain)) == len(plain), "modules, each once", widths=plain)
+            object.__setattr__(self, "widths", plain)
+
+    def module_widths(self, module: str, usual: InceptionWidths) -> InceptionWidths | tuple[int, int, int]:
+        """The widths of a module: this spec's, else the variant's, else `usual`; three numbers without reductions."""
+        own = dict(self.widths or ())
+        if module in own:
+            return InceptionWidths(*own[module]) if len(own[module]) == 6 else own[module]
+        return dict(VARIANTS[self.variant].widths).get(module, usual)
 
     @property
     def min_size(self) -> int:

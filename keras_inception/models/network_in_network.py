@@ -166,6 +166,11 @@ def classifiers(spec: NetworkInNetworkSpec) -> dict[str, tuple[int, ...]]:
     return {last.names[2]: (1, 1, *last.widths[1:])}
 
 
+def own_kernels(spec: NetworkInNetworkSpec) -> dict[str, int]:
+    """Filters of the layers that are as wide as the spec alone says: none but the classifier is."""
+    return {}
+
+
 def dropout_layers(spec: NetworkInNetworkSpec) -> list[str]:
     """The names of the dropouts."""
     return [block.dropout for block in spec.blocks if block.dropout]
