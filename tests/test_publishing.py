@@ -636,6 +636,19 @@ def test_an_architecture_that_asks_for_much_gets_nothing(functional, tmp_path):
     assert int(grown) < 150, f"{grown} MiB"
 
 
+def test_what_an_earlier_version_wrote_with_fewer_fields(functional):
+    before = from_hub(functional)
+
+    def older(data):
+        for layer in data["config"]["layers"]:
+            if layer["class_name"] == "Pixels":
+                layer["config"]["spec"].pop("widths")
+
+    rewritten(functional, older)
+    changed_json(functional, lambda d: d["spec"].pop("widths"))
+    assert model_spec(from_hub(functional)) == model_spec(before)
+
+
 def test_labels_that_the_architecture_has_otherwise(functional):
     changed_json(functional, lambda d: d["spec"].update(labels=["tulip", "rose"]))
     with pytest.raises(CheckpointError, match="config.json: expected the spec that keras_inception.json has"):
