@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from keras_inception import GoogLeNet, GoogLeNetSpec, evaluate, from_hub, model_spec
+from keras_inception import GoogLeNet, GoogLeNetSpec, NetworkInNetworkSpec, evaluate, from_hub, model_spec
 from keras_inception.datasets import open_source
 from keras_inception.hub.folder import Published
 from training import network, run
@@ -206,6 +206,25 @@ def test_rows_without_an_image_are_counted(tmp_path, monkeypatch, caplog):
     with caplog.at_level("WARNING", "training"):
         train(recipe, name="broken", data_dir=tmp_path / "photos", work_dir=tmp_path / "run")
     assert "Images that could not be decoded were left out 3 times." in caplog.text
+
+
+def test_network_in_network_is_trained_by_the_same_loop(tmp_path):
+    fields = {**FIELDS, "architecture": "NetworkInNetwork", "variant": "cifar10", "stem": "imagenet", "epochs": 1}
+    train(Recipe(**fields), name="nin", work_dir=tmp_path)
+    model = from_hub(tmp_path / "model")
+    assert isinstance(model_spec(model), NetworkInNetworkSpec) and model_spec(model).variant == "cifar10"
+    text = (tmp_path / "model" / "README.md").read_text()
+    assert text.count("Network in Network (Lin, Chen, Yan 2013), variant `cifar10`") == 1
+    assert "name: network-in-network-nin" in text
+    tuned = Recipe(**fields, weights=str(tmp_path / "model"))
+    kernel = model.get_layer("conv2").kernel.numpy()
+    assert (network.build(tuned, ["a", "b"], "x").get_layer("conv2").kernel.numpy() == kernel).all()
+
+
+def test_modules_of_ones_own_widths_are_trained(tmp_path):
+    widths = (("3a", (8, 8, 8, 8, 8, 8)), ("5b", (8, 16, 8)))
+    model = network.build(Recipe(**FIELDS, widths=widths), ["a", "b"], "x")
+    assert model_spec(model).widths == widths and model.get_layer("inception_5b_3x3").filters == 16
 
 
 def test_models_that_differ_in_sampling_alone():

@@ -77,6 +77,8 @@ def test_constant():
         (["variant=batch_norm"], "variant", "batch_norm"),
         (["weights=hf://me/flowers@v1"], "weights", "hf://me/flowers@v1"),
         (["dataset='folder'"], "dataset", "folder"),
+        (["widths=(('3a', (8, 8, 8)),)"], "widths", (("3a", (8, 8, 8)),)),
+        (["architecture=NetworkInNetwork", "variant=cifar10"], "variant", "cifar10"),
     ],
 )
 def test_settings(settings, field, value):
@@ -95,7 +97,7 @@ def test_settings_reach_inside_the_augmentation():
 @pytest.mark.parametrize(
     "setting, message",
     [
-        ("epoch=3", r"one of variant, stem, .*; Received: epoch$"),
+        ("epoch=3", r"one of architecture, variant, stem, .*; Received: epoch$"),
         ("epochs", "expected --set field=value; Received: --set epochs"),
         ("epochs=many", "epochs to be of type .*int.*; Received: epochs='many'"),
         ("epochs=2.5", "epochs to be of type"),
@@ -116,6 +118,11 @@ def test_settings_reach_inside_the_augmentation():
         ("eval_size=300", "resize_to to be at least the size; Received: resize_to=256"),
         ("average=1", "average to be None, or between 0 and 1"),
         ("epochs.x=1", "as a whole"),
+        ("architecture=VGG", "architecture to be one of GoogLeNet, NetworkInNetwork; Received: architecture='VGG'"),
+        ("architecture=NetworkInNetwork", "aux_heads=False and no widths with architecture='NetworkInNetwork'"),
+        ("widths=(('3a', (8, 8)),)", "widths to be modules, each with six counts"),
+        ("widths=(('3a', 8, 8),)", "widths to be of type"),
+        ("widths=((3, (8, 8, 8)),)", "widths to be of type"),
     ],
 )
 def test_settings_that_are_wrong(setting, message):

@@ -99,12 +99,12 @@ def card(recipe: Recipe, published: folders.Published, *, name: str, epochs: flo
     planned = f"{recipe.epochs} epochs: {sizes}" if len(recipe.sizes) > 1 else f"{recipe.epochs} epochs at {sizes[5:]}"
     trained = planned if epochs == recipe.epochs else f"stopped by a callback after {round(epochs, 2):g} of {planned}"
     begun = "" if recipe.weights is None else f"\n* begun with the weights `{recipe.weights}`, whose licence holds too"
-    weights = "averaged weights" if recipe.average else "the last weights"
-    facts = cards.front_matter(f"googlenet-{name}", published, license="apache-2.0")
-    text = f"""# GoogLeNet, {name}
+    weights = "the averaged weights" if recipe.average else "the last weights"
+    network = {"GoogLeNet": "googlenet", "NetworkInNetwork": "network-in-network"}[recipe.architecture]
+    facts = cards.front_matter(f"{network}-{name}", published, license="apache-2.0")
+    text = f"""# {recipe.architecture}, {name}
 
-The network of "Going deeper with convolutions", variant `{recipe.variant}`, stem `{recipe.stem}`, without auxiliary
-classifiers; {weights} of the training.
+{cards.what_it_is(published)} These are {weights} of the training.
 
 ## How it was made
 

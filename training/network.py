@@ -6,10 +6,10 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_inception import GoogLeNet, GoogLeNetSpec, Preprocessing, freeze
+from keras_inception import GoogLeNet, NetworkInNetwork, Preprocessing, freeze
 from keras_inception.layers.pixels import find_pixels
+from keras_inception.models import families
 from keras_inception.models.auxiliary import HEADS
-from keras_inception.models.googlenet import build_googlenet
 from training.optimizer import CaffeSGD
 from training.recipe import Recipe
 
@@ -31,27 +31,13 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
     options = {"input_shape": (side, side, 3), "dropout": recipe.dropout, "classifier_activation": None}
     preprocessing = Preprocessing(size=size, resize="short_side", resize_to=recipe.resize_to).to_dict()
     if recipe.weights is None:
-        spec = GoogLeNetSpec(
-            recipe.variant,
-            recipe.stem,
-            len(classes),
-            aux_heads=recipe.aux_heads,
-            input_size=size,
-            labels=labels,
-            preprocessing=preprocessing,
-            source=source,
-        )
-        model = build_googlenet(spec, **options)
+        facts = {"input_size": size, "labels": labels, "preprocessing": preprocessing, "source": source}
+        model = families.build(recipe.network(len(classes), **facts), **options)
     else:
-        model = GoogLeNet(
-            weights=recipe.weights,
-            variant=recipe.variant,
-            classes=len(classes),
-            aux_heads=recipe.aux_heads,
-            stem=recipe.stem,
-            labels=labels,
-            **options,
-        )
+        network = {"GoogLeNet": GoogLeNet, "NetworkInNetwork": NetworkInNetwork}[recipe.architecture]
+        if recipe.architecture == "GoogLeNet":
+            options |= {"aux_heads": recipe.aux_heads, "stem": recipe.stem}
+        model = network(weights=recipe.weights, variant=recipe.variant, classes=len(classes), labels=labels, **options)
         # Photos come to it as this training's evaluation sees them, not as they came to the weights it began with.
         pixels = find_pixels(model)
         pixels.spec = {**pixels.spec, "preprocessing": preprocessing, "source": source}

@@ -9,7 +9,7 @@ import runpy
 import types
 import typing
 
-from keras_inception import GoogLeNetSpec
+from keras_inception import GoogLeNetSpec, NetworkInNetworkSpec
 from training.options import Augmentation
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float64")
@@ -18,10 +18,12 @@ SCHEDULES = ("exponential", "polynomial", "cosine", "constant")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a GoogLeNet is trained. Section 6 of the paper names few numbers; each default that it lacks has an anchor.
+    """How a network is trained. Section 6 of the paper names few numbers; each default that it lacks has an anchor.
 
     Args:
+        architecture: `"GoogLeNet"`, or `"NetworkInNetwork"`, which has no auxiliary heads.
         variant, stem, aux_heads, dropout: as in `keras_inception.GoogLeNet`; section 5: heads on, 40 %.
+        widths: of a GoogLeNet trained from scratch: modules that are not the variant's; see `GoogLeNetSpec`.
         head_dropout: rate in the auxiliary heads (section 5: 70 %).
         aux_weight: share of each auxiliary loss (section 5: 0.3).
         synchronized: batch norm takes its statistics from all replicas together.
@@ -73,9 +75,11 @@ class Recipe:
         ValueError: a field is not what it should be.
     """
 
+    architecture: str = "GoogLeNet"
     variant: str = "paper"
     stem: str = "imagenet"
     aux_heads: bool = True
+    widths: tuple[tuple[str, tuple[int, ...]], ...] | None = None
     dropout: float = 0.4
     head_dropout: float = 0.7
     aux_weight: float = 0.3
@@ -120,7 +124,12 @@ class Recipe:
     half: bool = False
 
     def __post_init__(self):
-        GoogLeNetSpec(self.variant, self.stem)  # says what is wrong with either
+        if self.architecture not in ("GoogLeNet", "NetworkInNetwork"):
+            raise ValueError(
+                "expected architecture to be one of GoogLeNet, NetworkInNetwork; Received: "
+                f"architecture={self.architecture!r}"
+            )
+        self.network(None)  # says what is wrong with variant, stem or widths
         positive = ("epochs", "batch_size", "learning_rate", "checkpoint_every", "keep", "evaluate_every")
         positive += ("decay_epochs", "decay_rate", "shuffle_buffer")
         checks = {name: (getattr(self, name) > 0, "above 0") for name in positive}
@@ -150,6 +159,26 @@ class Recipe:
                 "expected one size with aux_heads=True, whose linear layers depend on it; Received: "
                 f"sizes={self.sizes}, eval_size={self.eval_size}"
             )
+
+    def network(self, classes, **facts) -> GoogLeNetSpec | NetworkInNetworkSpec:
+        """The spec of the network that is trained from scratch.
+
+        Args:
+            classes: how many.
+            facts: further fields of the spec.
+
+        Raises:
+            ValueError: there is no such network.
+        """
+        if self.architecture == "GoogLeNet":
+            own = {"stem": self.stem, "aux_heads": self.aux_heads, "widths": self.widths}
+            return GoogLeNetSpec(self.variant, classes=classes, **own, **facts)
+        if self.aux_heads or self.widths:
+            raise ValueError(
+                "expected aux_heads=False and no widths with architecture='NetworkInNetwork'; Received: "
+                f"aux_heads={self.aux_heads}, widths={self.widths}"
+            )
+        return NetworkInNetworkSpec(self.variant, classes, **facts)
 
     def size(self, epoch: int) -> int:
         """Height and width of the input in an epoch, which counts from 0."""
@@ -262,9 +291,12 @@ def _as(kind, value):
         (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
         return None if value is None else _as(kind, value)
     if typing.get_origin(kind) is tuple:
-        return tuple(
-            _as(typing.get_args(kind)[0], part) for part in (value if isinstance(value, (tuple, list)) else [value])
-        )
+        kinds, parts = typing.get_args(kind), value if isinstance(value, (tuple, list)) else [value]
+        if kinds[-1] is Ellipsis:
+            kinds = kinds[:1] * len(parts)
+        if len(kinds) != len(parts):
+            raise TypeError
+        return tuple(_as(part_kind, part) for part_kind, part in zip(kinds, parts, strict=True))
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

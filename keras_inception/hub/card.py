@@ -34,7 +34,7 @@ def render(name: str, published: Published, *, license=None, base_model=None, ta
         tags: further tags, one or a list.
     """
     facts = front_matter(name, published, license=license, base_model=base_model, tags=tags)
-    return compose(facts, f"# {name.rpartition('/')[2]}\n\n{_what_it_is(published)}", name, published)
+    return compose(facts, f"# {name.rpartition('/')[2]}\n\n{what_it_is(published)}", name, published)
 
 
 def compose(facts: dict, text: str, name: str, published: Published) -> str:
@@ -127,7 +127,8 @@ def _text(value) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<!--", "&lt;!--").replace("```", "'''")
 
 
-def _what_it_is(published: Published) -> str:
+def what_it_is(published: Published) -> str:
+    """One sentence: which network, and of how many classes."""
     spec = published.spec
     if spec.get("architecture") == "NetworkInNetwork":
         name, network = "Network in Network", f"Network in Network (Lin, Chen, Yan 2013), variant `{spec['variant']}`"

@@ -11,6 +11,7 @@
     python -m training.benchmark evaluation --photos FOLDER     the 144-crop protocol against the bare network
     python -m training.benchmark hub           loading a published model against building it and reading its arrays
     python -m training.benchmark topology      correlation statistics of all modules against a plain forward pass
+    python -m training.benchmark sparse        a layer as sparse matrix, as dense blocks and as one dense product
 
 Machines are shared and noisy: the contestants take turns, round by round, and the medians and their ratio are what
 counts. `--output` writes them as JSON, for `training/results/`.

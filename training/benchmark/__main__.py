@@ -7,7 +7,7 @@ import pathlib
 import platform
 
 from training import benchmark
-from training.benchmark import evaluation, hub, inference, input, topology, training
+from training.benchmark import evaluation, hub, inference, input, sparse, topology, training
 
 
 def environment(threads) -> dict:
@@ -42,6 +42,7 @@ MEASUREMENTS = {
     "evaluation": evaluation.evaluation,
     "hub": hub.hub,
     "topology": topology.topology,
+    "sparse": sparse.sparse,
 }
 
 
@@ -54,7 +55,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a contestant's turn in one round")
     parser.add_argument("--photos", type=pathlib.Path, help="a folder of JPEG files, for `input` and `evaluation`")
-    parser.add_argument("--output", type=pathlib.Path, help="write the numbers as JSON here")
+    parser.add_argument("--output", type=pathlib.Path, help="write the numbers as JSON here, and what `sparse` draws")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     options = {"photos": arguments.photos} if arguments.measurement in ("input", "evaluation") else {}
@@ -66,6 +67,8 @@ def main():
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+        if arguments.measurement == "sparse":
+            sparse.draw(results, arguments.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":
