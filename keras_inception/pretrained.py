@@ -33,6 +33,7 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
     variant=None,
     aux_heads=False,
     stem=None,
+    widths=None,
     dropout=None,
     labels=None,
     include_preprocessing=True,
@@ -71,6 +72,8 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
             `aux_4a` and `aux_4d`; train with `auxiliary_losses`, finish with `remove_aux_heads`.
         stem: `"imagenet"`, or `"small"` for images of about 32 x 32; `"gabor"` and `"small_gabor"` have fixed Gabor
             filters in place of the first convolution, for comparison (section 2).
+        widths: modules that are not the variant's, by name: `{"3a": (64, 96, 128, 16, 32, 32)}`, filters in the order
+            of Table 1's columns; three numbers, of 1x1, 3x3 and 5x5, for one without reductions (figure 2a).
         dropout: rate before the main classifier; None for the variant's (section 5: 40 %).
         labels: the classes' names, or the name of a label set, which stay with the model: `decode_predictions(...,
             labels=model)`. Their number is `classes`.
@@ -96,7 +99,8 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
         "name": name,
     }
     labels, classes = _labels(labels, classes)
-    spec = GoogLeNetSpec(variant or "paper", stem or "imagenet", classes, aux_heads=aux_heads, labels=labels)
+    own = {"aux_heads": aux_heads, "labels": labels, "widths": tuple(widths.items()) if widths else None}
+    spec = GoogLeNetSpec(variant or "paper", stem or "imagenet", classes, **own)
     if weights is None:
         return families.build(spec, **options)
 
@@ -108,7 +112,7 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
         aux_heads=aux_heads,
         allow_unverified=allow_unverified,
     )
-    stored = _stored(checkpoint, GoogLeNetSpec, weights, variant=variant, stem=stem)
+    stored = _stored(checkpoint, GoogLeNetSpec, weights, variant=variant, stem=stem, widths=spec.widths)
     if aux_heads and not stored.aux_heads:
         raise ValueError(
             f"expected weights with auxiliary heads for aux_heads=True; Received: weights={weights!r}, without"
@@ -149,7 +153,8 @@ def NetworkInNetwork(  # noqa: N802 (a network's name, as in keras.applications)
             ever published; a tag of `keras-inception list`; the path of a `.caffemodel`, of a `.safetensors` of ours,
             or of a published folder; `hf://owner/name[@revision]`.
         input_tensor: a Keras tensor to build upon.
-        input_shape: height, width and channels; None in place of a number for any size.
+        input_shape: height, width and channels; None in place of a number for any size, but for weights whose second
+            pooling takes the average, which wants a known one: those of the CIFAR-10 model of Caffe's zoo.
         pooling: with `include_top=False`: None, `"avg"` or `"max"` over the map.
         classes: outputs. Another number than the weights' keeps all but the last convolution.
         classifier_activation: of the classifier; None for logits, which are never negative, for a ReLU stands before
@@ -256,7 +261,9 @@ def _with_weights(spec: NetworkSpec, checkpoint: Checkpoint, options: dict) -> k
 
 def _without_background(checkpoint: Checkpoint, classes) -> Checkpoint:
     """Drops the background, the untrained first of TF-slim's 1001 classes, unless all 1001 are asked for."""
-    if checkpoint.spec["labels"] != "imagenet_background" or classes == checkpoint.spec["classes"]:
+    if checkpoint.spec["architecture"] != "GoogLeNet" or checkpoint.spec["labels"] != "imagenet_background":
+        return checkpoint
+    if classes == checkpoint.spec["classes"]:
         return checkpoint
     tensors = {
         name: array[..., 1:] if name.startswith("loss3_classifier/") else array

@@ -70,6 +70,21 @@ def test_a_sample_of_positions_is_the_same_for_all_images(network, images):
     assert found.positions == 9 and found.moments[0, 0].count == 23 * 120, "at offset 0 the whole map"
 
 
+@pytest.mark.parametrize(
+    "here, there", [(lambda n: 5 + 0.01 * n, lambda n: 0.01 * n), (lambda n: 0.0005 * n, lambda n: 100 + n)]
+)
+def test_places_that_differ_much_from_their_map(here, there):
+    """Two places: what is one's mean is far from the other's."""
+    n = np.arange(50, dtype="float64")
+    images = np.stack([here(n), there(n)], -1)[:, None, :, None].astype("float32")
+    inputs = keras.Input((1, 2, 1))
+    model = keras.Model(inputs, keras.layers.Identity(name="layer")(inputs))
+    for batch_size in (10, 50):
+        found = correlation_statistics(model, "layer", images, radius=1, batch_size=batch_size)["layer"]
+        np.testing.assert_allclose(found.correlation((0, 1)), [[1]], atol=1e-5)
+        np.testing.assert_allclose(found.correlation((0, -1)), [[1]], atol=1e-5)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 23])
 def test_the_same_in_any_batches_and_any_order(network, images, batch_size):
     first = correlation_statistics(network, ["first", "far"], images, radius=1, batch_size=4)
@@ -123,13 +138,13 @@ def test_constant_channels_correlate_with_nothing(images, caplog):
         assert not correlation[2].any() and not correlation[:, 2].any() and np.isfinite(correlation).all()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e25])
 def test_nan_is_refused(images, value):
     inputs = keras.Input((12, 10, 3))
     model = keras.Model(inputs, keras.layers.Conv2D(4, 1, name="layer")(inputs))  # a ReLU may make 0 of NaN
     broken = images.copy()
     broken[17, 3, 3] = value
-    with pytest.raises(ValueError, match="NaN or infinity in layer, in the batch that begins with image 16"):
+    with pytest.raises(ValueError, match="NaN or infinity in layer, in the batch that begins with image 16$"):
         correlation_statistics(model, "layer", broken, batch_size=4)
 
 

@@ -62,7 +62,7 @@ def test_a_cost_is_that_of_the_layers(row):
 def test_other_maps_and_depths():
     assert reduced_module(3, (1, 1, 1, 1, 1, 1), 2, 5).operations == (3 + 3 + 9 + 3 + 25 + 3) * 10
     assert reduced_module(3, (1, 1, 1, 1, 1, 1), 2, 5, large_kernel=3).weights == 3 + 3 + 9 + 3 + 9 + 3
-    assert naive_module(2, 1, 1, 1, 1, 1)[:2] == (2 + 18 + 50, 3)
+    assert naive_module(2, (1, 1, 1), 1, 1)[:2] == (2 + 18 + 50, 3)
     assert pointwise_stack(2, 4, 3, 3, depth=3)[:3] == (8 + 16 + 16, 12, 40 * 9)
 
 

@@ -1,5 +1,7 @@
 """Groups of units and the modules that they ask for: planted groups of known width, and budgets that are kept."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,6 +105,15 @@ def test_any_demand_within_any_budget(clusters, dimensions, inputs, side, budget
 def test_a_budget_too_small_is_one_sentence(planted):
     with pytest.raises(ValueError, match=r"budget of 802,816 multiply-adds or more.*30 channels of 16 x 16; Rec"):
         design_module(planted[0], 1000)
+
+
+def test_statistics_without_offsets_are_one_sentence(planted):
+    statistics, _ = planted
+    near = dataclasses.replace(
+        statistics, moments={o: m for o, m in statistics.moments.items() if max(map(abs, o)) < 2}
+    )
+    with pytest.raises(ValueError, match="offsets up to 2, which tell .* Received: offsets up to 1 of layer"):
+        design_module(near, 1e8)
 
 
 @pytest.mark.parametrize("options", [{"threshold": 1.0}, {"fraction": 0}])

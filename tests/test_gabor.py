@@ -126,6 +126,11 @@ def test_channels_first():
         (lambda: GaborFilterBank(sizes=(7, 9, 7)), "each size once"),
         (lambda: GaborFilterBank(colours="rgb"), "'grey' or 'each'; Received: colours='rgb'"),
         (lambda: GaborFilterBank()(np.zeros((1, 9, 9, 2), "float32")), "1 or 3 channels"),
+        (lambda: GaborFilterBank(strides=0), "strides of one positive number; Received: strides=0"),
+        (
+            lambda: GaborFilterBank(data_format="first"),
+            "'channels_last' or 'channels_first'; Received: data_format='first'",
+        ),
         (lambda: gabor_filter(8, 3, 4, 0), "an odd size"),
         (lambda: gabor_filter(1, 3, 4, 0), "not constant"),
     ],

@@ -159,6 +159,14 @@ def test_gabor_stems_have_fixed_filters_in_place_of_the_first_convolution():
     assert small.get_layer("conv1_gabor").output.shape[1:] == (32, 32, 48)
     assert small.get_layer("inception_3a_output").output.shape[1:] == (16, 16, 256)
     assert not small.get_layer("conv1_gabor").weights
+    # The filters see the pixels as they are, whatever the variant: noise on grey is as faint as noise on white.
+    noise = np.random.default_rng(0).normal(0, 1, (1, 32, 32, 3)).astype("float32")
+    responses = keras.Model(small.input, small.get_layer("conv1_gabor").output)
+    on_grey, on_white = (np.asarray(responses(noise + level))[0, 8:24, 8:24] for level in (127.5, 250.0))
+    assert on_grey.max() < 0.1
+    np.testing.assert_allclose(on_white, on_grey * 127.5 / 250, atol=2e-3)
+    naive = build_googlenet(GoogLeNetSpec("slim", widths=(("3a", (8, 8, 8)),)))
+    assert naive.get_layer("inception_3a_5x5").kernel_size == (3, 3), "as the variant's"
 
 
 def test_small_stem_gives_16_x_16_to_3a():

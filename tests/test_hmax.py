@@ -80,11 +80,20 @@ def test_prototypes_are_patches_of_the_images():
     for number in range(20):
         assert np.abs(patches - kernel[..., number]).max((1, 2, 3)).min() < 1e-6
     assert len(np.unique(kernel.reshape(-1, 20), axis=1).T) > 10
-    again = HMAX(20, patch_sizes=(4,), bands=(1,), input_shape=(40, 40, 3))
-    imprint(again, pixels, seed=3, batch_size=5)
-    assert again.get_layer("s2_4x4").kernel.shape == kernel.shape
     # each prototype is found again where it was cut out
     assert np.asarray(model(pixels)).max(0) == pytest.approx(np.ones(20), abs=1e-3)
+
+
+def test_prototypes_depend_on_the_seed_and_not_on_the_batches():
+    def imprinted(seed, batch_size):
+        model = HMAX(12, patch_sizes=(2, 4), bands=(1, 2), input_shape=(40, 40, 3))
+        imprint(model, images(5), seed=seed, batch_size=batch_size)
+        return [np.asarray(model.get_layer(name).kernel) for name in ("s2_2x2", "s2_4x4")]
+
+    first, again, other = imprinted(3, 2), imprinted(3, 5), imprinted(4, 5)
+    for a, b, c in zip(first, again, other, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+        assert not np.allclose(a, c, atol=1e-3)
 
 
 def test_a_linear_classifier_upon_it():
@@ -110,6 +119,7 @@ def test_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     "make, message",
     [
+        (lambda: HMAX(input_shape=(None, 40, 3)), "a known height, width and number of channels"),
         (lambda: HMAX(bands=(0,)), "bands among 1, 2, .*8; Received: bands="),
         (lambda: HMAX(10, patch_sizes=(4, 8, 12)), "as many prototypes of each"),
         (lambda: imprint(HMAX(4, input_shape=(40, 40, 3)), np.zeros((0, 40, 40, 3))), "an HMAX and images"),

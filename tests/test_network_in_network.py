@@ -7,7 +7,7 @@ from caffe_files import nin_caffemodel, toy_nin
 from contracts import check_gradients
 
 import keras_inception
-from keras_inception import GoogLeNet, NetworkInNetwork, NetworkInNetworkSpec, model_spec
+from keras_inception import GoogLeNet, NetworkInNetwork, NetworkInNetworkSpec, checkpoints, model_spec
 from keras_inception.models import families
 from keras_inception.models.network_in_network import NIN_VARIANTS, build_network_in_network, weighted_layers
 
@@ -134,6 +134,29 @@ def test_specs_of_all_architectures_are_told_apart():
         families.parse_spec({"architecture": "VGG"})
     with pytest.raises(ValueError, match="expected fields of variant, classes.*Received: stem"):
         families.parse_spec({"architecture": "NetworkInNetwork", "stem": "small"})
+
+
+def test_freezing_leaves_the_classifier():
+    for variant, last in (("cifar10", "cccp6"), ("imagenet", "cccp8-1024")):
+        model = keras_inception.freeze(NetworkInNetwork(variant=variant))
+        assert [v.path.split("/")[0] for v in model.trainable_variables] == [last, last]
+
+
+def test_conversion_of_caffes_file(tmp_path, capsys):
+    """To a folder too, on the command line; a small network of the true shapes."""
+    import keras_inception_cli
+
+    model = NetworkInNetwork(variant="cifar10", include_preprocessing=False)
+    tensors = {name: np.asarray(v.value) for name, v in checkpoints.network_variables(model).items()}
+    (tmp_path / "nin.caffemodel").write_bytes(nin_caffemodel(tensors))
+    assert keras_inception_cli.main(["convert", str(tmp_path / "nin.caffemodel"), str(tmp_path / "net")]) == 0
+    assert keras_inception_cli.main(["info", str(tmp_path / "net")]) == 0
+    assert "NetworkInNetwork" in capsys.readouterr().out
+    again = keras_inception.from_hub(tmp_path / "net")
+    assert model_spec(again).second_pool == "average"
+    np.testing.assert_array_equal(again.get_layer("conv1").kernel, model.get_layer("conv1").kernel)
+    with pytest.raises(ValueError, match="a known height and width"):
+        NetworkInNetwork(weights=tmp_path / "net", input_shape=(None, None, 3))
 
 
 @pytest.mark.parametrize("kind", ["folder", "safetensors", "keras"])

@@ -351,7 +351,18 @@ def test_modules_of_ones_own_widths_are_saved_published_and_loaded(tmp_path):
         assert model_spec(again).widths == widths
         np.testing.assert_allclose(again(x), model(x), rtol=1e-4)
     checkpoint = checkpoints.to_checkpoint(model)
-    claims = {**checkpoint.spec, "widths": (("3a", (8, 16, 10**9, 8, 8, 8)), ("5b", (16, 24, 32)))}
-    path = serialization.write(tmp_path / "huge.safetensors", Checkpoint(claims, checkpoint.tensors))
-    with pytest.raises(CheckpointError, match="inception_3a_3x3/kernel of 1000000000 filters"):
-        GoogLeNet(weights=path)
+    huge = {"3a": (8, 16, 10**9, 8, 8, 8), "5b": (16, 24, 32)}
+    # Arrays whose last dimension is as said, and that hold little or nothing.
+    for shape in (None, (10**9, 0), (0, 10**9)):
+        tensors = dict(checkpoint.tensors)
+        if shape is not None:
+            tensors["inception_3a_3x3/kernel"] = np.zeros(shape, "float32")
+        claims = {**checkpoint.spec, "widths": tuple(huge.items())}
+        path = serialization.write(tmp_path / "huge.safetensors", Checkpoint(claims, tensors))
+        with pytest.raises(CheckpointError, match=r"expected \d{12} weights in modules of these widths; Received: \d+"):
+            GoogLeNet(weights=path)
+    assert model_spec(GoogLeNet(weights=None, stem="small", widths=dict(widths))).widths == widths
+    with pytest.raises(ValueError, match="expected widths=.* as the weights .* have it"):
+        GoogLeNet(weights=tmp_path / "net", widths={"3a": (8, 16, 24)})
+    text = (tmp_path / "net" / "README.md").read_text()
+    assert "modules 3a, 5b of other widths" in text

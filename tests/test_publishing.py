@@ -636,6 +636,29 @@ def test_an_architecture_that_asks_for_much_gets_nothing(functional, tmp_path):
     assert int(grown) < 150, f"{grown} MiB"
 
 
+@pytest.mark.parametrize("stem", ["small", "small_gabor", "without its first kernel"])
+def test_channels_that_the_arrays_do_not_have(tmp_path, stem):
+    model = GoogLeNet(weights=None, stem=stem if "gabor" in stem else "small", classes=2)
+    push_to_hub(model, tmp_path / "net")
+    if stem == "without its first kernel":
+        content = folders.read(tmp_path / "net")
+        checkpoint = content.checkpoint()
+        checkpoint.tensors.pop("conv1_3x3_s1/kernel")
+        folders.write(tmp_path / "net", checkpoint, options=content.published.options)
+    changed_json(tmp_path / "net", lambda d: d["options"].update(input_shape=[32, 32, 1 << 20]))
+    with pytest.raises(CheckpointError, match="keras_inception.json: expected the channels of the first kernel"):
+        from_hub(tmp_path / "net")
+
+
+def test_a_layer_that_divides_by_zero_is_one_sentence(tmp_path):
+    base = GoogLeNet(weights=None, stem="small_gabor", include_top=False)
+    x = keras.layers.AdaptiveAveragePooling2D(1, name="adaptive")(base.output)
+    push_to_hub(keras.Model(base.input, keras.layers.Flatten(name="flat")(x)), tmp_path / "net")
+    rewritten(tmp_path / "net", lambda d: layer(d, "conv1_gabor")["config"].update(strides=0))
+    with pytest.raises(CheckpointError, match="config.json: "):
+        from_hub(tmp_path / "net")
+
+
 def test_what_an_earlier_version_wrote_with_fewer_fields(functional):
     before = from_hub(functional)
 

@@ -131,6 +131,13 @@ def test_settings_that_are_wrong(setting, message):
     assert "\n" not in str(raised.value)
 
 
+def test_networks_that_cannot_be_trained_so():
+    with pytest.raises(ValueError, match="a variant for colour images; Received: variant='mnist'"):
+        Recipe(architecture="NetworkInNetwork", variant="mnist", aux_heads=False)
+    with pytest.raises(ValueError, match="no widths where training begins with weights"):
+        Recipe(weights="cifar10", widths=(("3a", (8, 8, 8)),))
+
+
 def test_growing_images_and_heads_exclude_each_other():
     with pytest.raises(ValueError, match="one size with aux_heads=True"):
         Recipe(sizes=(32, 64), epochs=2)

@@ -154,6 +154,11 @@ class Recipe:
         for name, (holds, expected) in checks.items():
             if not holds:
                 raise ValueError(f"expected {name} to be {expected}; Received: {name}={getattr(self, name)!r}")
+        if self.widths and self.weights is not None:
+            raise ValueError(
+                "expected no widths where training begins with weights, which have their own; Received: "
+                f"widths={self.widths}, weights={self.weights!r}"
+            )
         if self.aux_heads and self.changes_size:
             raise ValueError(
                 "expected one size with aux_heads=True, whose linear layers depend on it; Received: "
@@ -178,7 +183,10 @@ class Recipe:
                 "expected aux_heads=False and no widths with architecture='NetworkInNetwork'; Received: "
                 f"aux_heads={self.aux_heads}, widths={self.widths}"
             )
-        return NetworkInNetworkSpec(self.variant, classes, **facts)
+        spec = NetworkInNetworkSpec(self.variant, classes, **facts)
+        if len(spec.channels) != 3:
+            raise ValueError(f"expected a variant for colour images; Received: variant={self.variant!r}")
+        return spec
 
     def size(self, epoch: int) -> int:
         """Height and width of the input in an epoch, which counts from 0."""

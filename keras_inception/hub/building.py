@@ -37,7 +37,7 @@ def check(config) -> None:
             raise ValueError(f"expected at most {MAX_CALLS} calls of layers; Received: {calls}")
         if any(objects(config, *_TABLES)):
             output_shapes(config)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError) as error:
         raise ValueError(f"expected Keras' own form; Received: {type(error).__name__}: {error}") from error
 
 

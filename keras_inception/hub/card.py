@@ -135,6 +135,8 @@ def what_it_is(published: Published) -> str:
     else:
         name = "GoogLeNet"
         network = f'the network of "Going deeper with convolutions", variant `{spec["variant"]}`, stem `{spec["stem"]}`'
+    if spec.get("widths"):
+        network += f", modules {', '.join(module for module, _ in spec['widths'])} of other widths"
     if published.kind == "functional":
         return f"A network that is built upon {name}: {network}."
     heads = f", {'with' if spec['aux_heads'] else 'without'} auxiliary classifiers" if name == "GoogLeNet" else ""

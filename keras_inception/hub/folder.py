@@ -259,7 +259,7 @@ def write(
     *,
     metrics=None,
     half=False,
-    kind="GoogLeNet",
+    kind=None,
     options=None,
     provenance=None,
     beside=(),
@@ -271,7 +271,7 @@ def write(
         checkpoint: spec and arrays.
         metrics: what was measured.
         half: store kernels in float16.
-        kind, options, provenance: see `Published`.
+        kind, options, provenance: see `Published`; no kind is the architecture of the spec.
         beside: names of files that are in the folder already, and belong to it.
 
     Returns:
@@ -280,6 +280,7 @@ def write(
     Raises:
         ValueError: a metric is neither a finite number nor a text.
     """
+    kind = checkpoint.spec.get("architecture", KINDS[0]) if kind is None else kind
     folder, metrics = pathlib.Path(folder), check_metrics(metrics or {})
     serialization.write(folder / WEIGHTS, checkpoint, half=half)
     files = {

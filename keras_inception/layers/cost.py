@@ -48,10 +48,15 @@ def reduced_module(inputs: int, widths: InceptionWidths, height: int, width: int
     )
 
 
-def naive_module(inputs: int, n1x1: int, n3x3: int, n5x5: int, height: int, width: int) -> Cost:
-    """Of the module without reductions (figure 2a), whose pooling passes all of its inputs on."""
-    filters = {1: n1x1, 3: n3x3, 5: n5x5}
-    return sum((convolution(inputs, count, size, height, width) for size, count in filters.items()), Cost())
+def naive_module(inputs: int, widths, height: int, width: int, large_kernel: int = 5) -> Cost:
+    """Of the module without reductions (figure 2a), whose pooling passes all of its inputs on.
+
+    Args:
+        widths: filters of 1x1, 3x3 and 5x5.
+    """
+    sizes = (1, 3, large_kernel)
+    parts = (convolution(inputs, n, size, height, width) for n, size in zip(widths, sizes, strict=True))
+    return sum(parts, Cost())
 
 
 def pointwise_stack(inputs: int, outputs: int, height: int, width: int, depth: int = 2) -> Cost:

@@ -154,6 +154,12 @@ class GaborFilterBank(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if colours not in ("grey", "each"):
             raise ValueError(f"expected colours to be 'grey' or 'each'; Received: colours={colours!r}")
+        if type(strides) is not int or strides < 1:
+            raise ValueError(f"expected strides of one positive number; Received: strides={strides!r:.100}")
+        if data_format not in (None, "channels_last", "channels_first"):
+            raise ValueError(
+                f"expected 'channels_last' or 'channels_first'; Received: data_format={data_format!r:.100}"
+            )
         self.sizes, self.orientations = _checked(sizes, orientations)
         self.strides, self.colours = strides, colours
         self.data_format = keras.config.image_data_format() if data_format is None else data_format

@@ -129,7 +129,7 @@ def inception_module(x, widths, *, name, style=PAPER_STYLE, large_kernel=5):
     return keras.layers.Concatenate(channel_axis(), name=f"{name}_output")([branch1, branch2, branch3, branch4])
 
 
-def naive_inception_module(x, n1x1, n3x3, n5x5, *, name, style=PAPER_STYLE):
+def naive_inception_module(x, n1x1, n3x3, n5x5, *, name, style=PAPER_STYLE, large_kernel=5):
     """The module without reductions (figure 2a), which the paper shows in order to reject it.
 
     The pooling branch passes all of its input on, so the output can only grow from stage to stage.
@@ -141,6 +141,7 @@ def naive_inception_module(x, n1x1, n3x3, n5x5, *, name, style=PAPER_STYLE):
         n5x5: filters of the 5x5 branch.
         name: the module's name.
         style: a `ConvStyle`.
+        large_kernel: see `inception_module`.
 
     Returns:
         The concatenation of the four branches: n1x1 + n3x3 + n5x5 + c channels.
@@ -148,7 +149,7 @@ def naive_inception_module(x, n1x1, n3x3, n5x5, *, name, style=PAPER_STYLE):
     branches = [
         conv_unit(x, n1x1, 1, name=f"{name}_1x1", style=style),
         conv_unit(x, n3x3, 3, name=f"{name}_3x3", style=style),
-        conv_unit(x, n5x5, 5, name=f"{name}_5x5", style=style),
+        conv_unit(x, n5x5, large_kernel, name=f"{name}_5x5", style=style),
         keras.layers.MaxPooling2D(3, 1, padding="same", name=f"{name}_pool")(x),
     ]
     return keras.layers.Concatenate(channel_axis(), name=f"{name}_output")(branches)

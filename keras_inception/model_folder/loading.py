@@ -91,14 +91,12 @@ def _at_size(checkpoint, options) -> NetworkSpec:
     if shape is None:
         return spec
     height, width, channels = shape if keras.config.image_data_format() == "channels_last" else (*shape[1:], shape[0])
-    first, *_ = families.family(spec).weighted_layers(spec)
+    given = len(spec.channels) if channels is None else channels
+    first, inputs = families.family(spec).first_kernel(spec, given)
     kernel = checkpoint.tensors.get(f"{first}/kernel")
-    if (
-        first.startswith("conv1")
-        and kernel is not None
-        and channels not in (None, kernel.shape[2:3] and kernel.shape[2])
-    ):
-        raise ValueError(f"expected the channels of the first kernel, {kernel.shape}; Received: input_shape={shape}")
+    if kernel is None or kernel.ndim != 4 or kernel.shape[2] != inputs:
+        own = None if kernel is None else kernel.shape
+        raise ValueError(f"expected the channels of the first kernel, {own}; Received: input_shape={shape}")
     if None in (height, width):
         return spec
     return dataclasses.replace(spec, input_size=height if height == width else (height, width))

@@ -80,7 +80,11 @@ def remove_aux_heads(model):
     return keras.Model(model.input, outputs["predictions"], name=model.name)
 
 
-def freeze(model, upto="inception_5b_output"):
+# The last layer of each network's trunk; where one is part of another's name, the longer network's comes first.
+_TRUNKS = ("inception_5b_output", "cccp7-1024_relu", "cccp5_relu")
+
+
+def freeze(model, upto=None):
     """Freezes a model from its input up to a layer: those weights no longer train, and batch norm keeps its statistics.
 
     By default that is the whole trunk, and what trains are the classifiers, auxiliary ones and your own included.
@@ -88,8 +92,8 @@ def freeze(model, upto="inception_5b_output"):
     afterwards, as always when `trainable` was changed.
 
     Args:
-        model: a GoogLeNet, or a model built upon one.
-        upto: the name of the last layer to freeze, such as `"inception_4e_output"`.
+        model: a GoogLeNet or a Network in Network, or a model built upon one.
+        upto: the name of the last layer to freeze, such as `"inception_4e_output"`; None for the whole trunk.
 
     Returns:
         The model.
@@ -97,7 +101,10 @@ def freeze(model, upto="inception_5b_output"):
     Raises:
         ValueError: the model has no layer `upto`.
     """
-    if upto not in {layer.name for layer in model.layers}:
+    names = {layer.name for layer in model.layers}
+    if upto is None:
+        upto = next((name for name in _TRUNKS if name in names), None)
+    if upto not in names:
         raise ValueError(f"expected the name of a layer, such as 'inception_4e_output'; Received: upto={upto!r}")
     frozen = {layer.name for layer in keras.Model(model.input, model.get_layer(upto).output).layers}
     model.trainable = True

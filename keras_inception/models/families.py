@@ -20,7 +20,9 @@ class Family:
         build: spec and options to a network with fresh weights.
         weighted_layers: of a spec: the names of all layers that can have weights, without `_bn`.
         classifiers: of a spec: the layers whose outputs are the classes, the main one first, and their kernels' shapes.
-        own_kernels: of a spec: the layers whose width is not the variant's but the spec's own, and how many filters.
+        own_weights: of a spec: how many weights there are at least in what is not as wide as the variant says, but as
+            the spec itself.
+        first_kernel: of a spec and the channels of an image: the first layer with weights, and its inputs.
         dropout_layers: of a spec: the names of the layers whose rate is the option `dropout`.
     """
 
@@ -28,7 +30,8 @@ class Family:
     build: Callable[..., keras.Model]
     weighted_layers: Callable[[NetworkSpec], list[str]]
     classifiers: Callable[[NetworkSpec], dict[str, tuple[int, ...]]]
-    own_kernels: Callable[[NetworkSpec], dict[str, int]]
+    own_weights: Callable[[NetworkSpec], int]
+    first_kernel: Callable[[NetworkSpec, int], tuple[str, int]]
     dropout_layers: Callable[[NetworkSpec], list[str]]
 
 
@@ -38,7 +41,8 @@ _FAMILIES = (
         googlenet.build_googlenet,
         googlenet.weighted_layers,
         googlenet.classifiers,
-        googlenet.own_kernels,
+        googlenet.own_weights,
+        googlenet.first_kernel,
         googlenet.dropout_layers,
     ),
     Family(
@@ -46,7 +50,8 @@ _FAMILIES = (
         network_in_network.build_network_in_network,
         network_in_network.weighted_layers,
         network_in_network.classifiers,
-        network_in_network.own_kernels,
+        network_in_network.own_weights,
+        network_in_network.first_kernel,
         network_in_network.dropout_layers,
     ),
 )

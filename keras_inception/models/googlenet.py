@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import keras
 
+from keras_inception.layers.cost import naive_module, reduced_module
 from keras_inception.layers.data_format import spatial_shape
-from keras_inception.layers.gabor import GaborFilterBank
+from keras_inception.layers.gabor import ORIENTATIONS, SERRE_SCALES, GaborFilterBank
 from keras_inception.layers.inception import (
     InceptionWidths,
     conv_unit,
@@ -109,12 +110,12 @@ def _modules(x, spec: GoogLeNetSpec):
             x = _pool(x, spec, size=size, name=f"pool{pools}_{size}x{size}_s2")
         else:
             module = row.type[len("inception (") : -1]
-            widths, options = spec.module_widths(module, row.widths), {"style": variant.style}
+            widths = spec.module_widths(module, row.widths)
+            options = {"name": f"inception_{module}", "style": variant.style, "large_kernel": variant.large_kernel}
             if len(widths) == 3:
-                x = naive_inception_module(x, *widths, name=f"inception_{module}", **options)
+                x = naive_inception_module(x, *widths, **options)
             else:
-                options["large_kernel"] = variant.large_kernel
-                x = inception_module(x, widths, name=f"inception_{module}", **options)
+                x = inception_module(x, widths, **options)
             outputs[module] = x
     return x, outputs
 
@@ -215,14 +216,27 @@ def classifiers(spec: GoogLeNetSpec) -> dict[str, tuple[int, ...]]:
     return main | {f"{loss}_classifier": (1024, spec.classes) for loss in heads}
 
 
-def own_kernels(spec: GoogLeNetSpec) -> dict[str, int]:
-    """Filters of the layers that are as wide as the spec alone says."""
-    branches = {6: InceptionWidths._fields, 3: ("n1x1", "n3x3", "n5x5")}
-    found = {}
-    for module, widths in spec.widths or ():
-        for branch, width in zip(branches[len(widths)], widths, strict=True):
-            found[f"inception_{module}_{branch.removeprefix('n')}"] = width
-    return found
+def own_weights(spec: GoogLeNetSpec) -> int:
+    """How many weights the convolutions of all modules have, where the spec has widths of its own; else 0."""
+    if not spec.widths:
+        return 0
+    channels, count = TABLE_1[2].output[-1], 0
+    for row in TABLE_1:
+        if row.type.startswith("inception"):
+            module = row.type[len("inception (") : -1]
+            widths = spec.module_widths(module, row.widths)
+            kernel = VARIANTS[spec.variant].large_kernel
+            count += (naive_module if len(widths) == 3 else reduced_module)(channels, widths, 1, 1, kernel).weights
+            channels = module_channels(spec)[module]
+    return count
+
+
+def first_kernel(spec: GoogLeNetSpec, channels: int) -> tuple[str, int]:
+    """The first layer with weights, and how many inputs it has where the image has so many channels."""
+    if spec.stem == "small_gabor":
+        return "conv2_3x3_reduce", len(SMALL_GABOR) * len(ORIENTATIONS) * channels
+    first = weighted_layers(spec)[0]
+    return (first, len(SERRE_SCALES) * len(ORIENTATIONS)) if spec.stem == "gabor" else (first, channels)
 
 
 def dropout_layers(spec: GoogLeNetSpec) -> list[str]:

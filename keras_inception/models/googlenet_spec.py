@@ -146,6 +146,9 @@ class GoogLeNetSpec(NetworkSpec):
         expect(isinstance(self.stem, str) and self.stem in STEMS, f"one of {', '.join(STEMS)}", stem=self.stem)
         variant = VARIANTS[self.variant]
         defaults = {name: getattr(variant, name) for name in ("classes", "mean", "scale", "lrn")}
+        if self.stem in ("gabor", "small_gabor"):
+            # A response is in terms of the patch's own energy, and so of the pixels as they are.
+            defaults |= {"mean": (0.0, 0.0, 0.0), "scale": (1.0, 1.0, 1.0)}
         self.settle({**defaults, "input_size": STEMS[self.stem]})
         expect(isinstance(self.aux_heads, bool), "true or false", aux_heads=self.aux_heads)
         constants = isinstance(self.lrn, tuple) and len(self.lrn) == 2 and all(_is_lrn(layer) for layer in self.lrn)

@@ -62,7 +62,7 @@ class Prototypes(keras.layers.Layer):
             authors' released code: it falls as the tuning does, and does not vanish for large patches.
 
     Call arguments:
-        inputs: (n, rows, columns, orientations).
+        inputs: (n, rows, columns, orientations), rows and columns known.
 
     Returns:
         (n, count). A map that is smaller than the prototypes is filled up with zeros.
@@ -80,7 +80,7 @@ class Prototypes(keras.layers.Layer):
     def call(self, inputs):
         # |a - b|^2 = |a|^2 - 2 a b + |b|^2: small differences of large numbers, and so not in half precision.
         x, kernel = ops.cast(inputs, "float32"), ops.cast(self.kernel, "float32")
-        lacking = [max(0, self.size - n) if isinstance(n, int) else 0 for n in x.shape[1:3]]
+        lacking = [max(0, self.size - n) for n in x.shape[1:3]]
         if any(lacking):
             x = ops.pad(x, [(0, 0), *((0, n) for n in lacking), (0, 0)])
         options = {"strides": 1, "padding": "valid", "data_format": "channels_last"}
@@ -100,7 +100,7 @@ def HMAX(  # noqa: N802 (a network's name, as in keras.applications)
     prototypes=1000,
     patch_sizes=PATCH_SIZES,
     bands=BANDS,
-    input_shape=(None, None, 3),
+    input_shape=(128, 128, 3),
     beta=1.0,
     name="hmax",
 ) -> keras.Model:
@@ -141,6 +141,8 @@ def HMAX(  # noqa: N802 (a network's name, as in keras.applications)
         raise ValueError(
             f"expected as many prototypes of each of the sizes {tuple(patch_sizes)}; Received: prototypes={prototypes}"
         )
+    if len(input_shape) != 3 or None in input_shape:
+        raise ValueError(f"expected a known height, width and number of channels; Received: input_shape={input_shape}")
     if channel_axis() != -1:
         raise ValueError("expected channels_last in the Keras configuration; Received: channels_first")
     pixels = keras.Input(tuple(input_shape), name="pixels_input")
@@ -178,14 +180,15 @@ def imprint(model, images, *, seed=0, batch_size=32) -> None:
     if not len(images) or not layers:
         raise ValueError(f"expected an HMAX and images; Received: {model.name}, {len(images)} images")
     rng = np.random.default_rng(seed)
-    c1 = keras.Model(model.input, bands)
+    c1 = keras.Model(model.input, {f"band{number}": band for number, band in enumerate(bands)})
     chosen = {layer.name: rng.integers(0, len(images), layer.count) for layer in layers}
+    # Where in it, as shares of what there is: of bands, rows and columns.
+    where = {layer.name: rng.random((layer.count, 3)) for layer in layers}
     kernels = {layer.name: np.zeros(layer.kernel.shape, "float32") for layer in layers}
     wanted = np.unique(np.concatenate(list(chosen.values())))
     for start in range(0, len(wanted), batch_size):
         some = wanted[start : start + batch_size]
-        found = c1.predict_on_batch(np.stack([images[i] for i in some]))
-        found = [np.asarray(part) for part in (found if isinstance(found, (list, tuple)) else [found])]
+        found = [np.asarray(part) for part in c1.predict_on_batch(np.stack([images[i] for i in some])).values()]
         for layer in layers:
             size = layer.size
             room = [part for part in found if min(part.shape[1:3]) >= size]
@@ -196,8 +199,9 @@ def imprint(model, images, *, seed=0, batch_size=32) -> None:
                 )
             for position, image in enumerate(some):
                 for number in np.flatnonzero(chosen[layer.name] == image):
-                    part = room[rng.integers(len(room))]
-                    row, column = (rng.integers(n - size + 1) for n in part.shape[1:3])
+                    band, *corner = where[layer.name][number]
+                    part = room[int(band * len(room))]
+                    row, column = (int(u * (n - size + 1)) for u, n in zip(corner, part.shape[1:3], strict=True))
                     kernels[layer.name][..., number] = part[position, row : row + size, column : column + size]
     for layer in layers:
         layer.kernel.assign(kernels[layer.name])

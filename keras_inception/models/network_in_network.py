@@ -166,9 +166,14 @@ def classifiers(spec: NetworkInNetworkSpec) -> dict[str, tuple[int, ...]]:
     return {last.names[2]: (1, 1, *last.widths[1:])}
 
 
-def own_kernels(spec: NetworkInNetworkSpec) -> dict[str, int]:
-    """Filters of the layers that are as wide as the spec alone says: none but the classifier is."""
-    return {}
+def own_weights(spec: NetworkInNetworkSpec) -> int:
+    """How many weights are as many as the spec alone says: none are, but the classifier's."""
+    return 0
+
+
+def first_kernel(spec: NetworkInNetworkSpec, channels: int) -> tuple[str, int]:
+    """The first layer with weights, and how many inputs it has where the image has so many channels."""
+    return spec.blocks[0].names[0], channels
 
 
 def dropout_layers(spec: NetworkInNetworkSpec) -> list[str]:

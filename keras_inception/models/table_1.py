@@ -96,7 +96,7 @@ def table_1_costs() -> list[RowCost]:
                 w = row.widths
                 cost = reduced_module(channels, w, height, width)
                 extra = {
-                    "naive": naive_module(channels, w.n1x1, w.n3x3, w.n5x5, height, width),
+                    "naive": naive_module(channels, (w.n1x1, w.n3x3, w.n5x5), height, width),
                     "naive_outputs": w.n1x1 + w.n3x3 + w.n5x5 + channels,
                     "stack": pointwise_stack(channels, outputs, height, width),
                 }

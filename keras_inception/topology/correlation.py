@@ -65,6 +65,11 @@ class _Moments:
             self._products += (weights[:, None] * a).T @ b
             self._corrections = []
 
+    @property
+    def energy(self) -> np.ndarray:
+        """Sums of squares so far, before corrections; for a look at whether they are numbers."""
+        return self._products.diagonal()
+
     def finish(self, equal: bool) -> "_Moments":
         """All corrections made; `equal`: a and b were always one array."""
         self._correct()
@@ -140,16 +145,16 @@ class LayerStatistics:
         rows, columns = offset
         if (rows, columns) in self.moments:
             found = self.moments[rows, columns]
-            products, squares_a, squares_b = found.products, found.squares_a, found.squares_b
+            products, ends = found.products, ((found.squares_a, found.mean_a), (found.squares_b, found.mean_b))
         elif (-rows, -columns) in self.moments:
             found = self.moments[-rows, -columns]
-            products, squares_a, squares_b = found.products.T, found.squares_b, found.squares_a
+            products, ends = found.products.T, ((found.squares_b, found.mean_b), (found.squares_a, found.mean_a))
         else:
             raise ValueError(
                 f"expected an offset within the radius that was asked for, one of {self.offsets}; Received: {offset}"
             )
-        scale = np.sqrt(np.outer(squares_a, squares_b))
-        steady = ~np.outer(_varies(squares_a, found.mean_a, found.count), _varies(squares_b, found.mean_b, found.count))
+        scale = np.sqrt(np.outer(ends[0][0], ends[1][0]))
+        steady = ~np.outer(*(_varies(squares, mean, found.count) for squares, mean in ends))
         scale[steady] = 1
         result = np.where(steady, 0, products / scale)
         return np.clip(result, -1, 1)
@@ -251,20 +256,21 @@ def _add(merged, maps, pairs, name, images) -> None:
         maps = maps.transpose(0, 2, 3, 1)
     channels = maps.shape[-1]
     maps = maps.reshape(len(maps), -1, channels)
-    near = maps[0].mean(0, dtype="float32")
     with np.errstate(invalid="ignore", over="ignore"):  # which is reported below
-        maps = maps - near
-        flat = maps.reshape(-1, channels)
+        near = maps[0].mean(0, dtype="float32")
+        flat = (maps - near).reshape(-1, channels)
         merged[0, 0].add(flat, flat, near, near)
-    if not np.isfinite(merged[0, 0].mean_a).all():
+    if not np.isfinite(merged[0, 0].mean_a).all() or not np.isfinite(merged[0, 0].energy).all():
         raise ValueError(
-            f"expected activations that are finite numbers; Received: NaN or infinity in {name}, in the batch that "
-            f"begins with image {images}"
+            f"expected activations that are finite numbers, and their squares; Received: NaN or infinity in {name}, in "
+            f"the batch that begins with image {images}"
         )
     for offset, (here, there) in pairs.items():
         if len(here):
-            moments = merged.setdefault(offset, _Moments(channels))
-            moments.add(*(maps[:, at].reshape(-1, channels) for at in (here, there)), near, near)
+            # The places of an offset may have means far from that of the map.
+            ends = [(maps[:, at], maps[0, at].mean(0, dtype="float32")) for at in (here, there)]
+            a, b = ((part - middle).reshape(-1, channels) for part, middle in ends)
+            merged.setdefault(offset, _Moments(channels)).add(a, b, ends[0][1], ends[1][1])
 
 
 def _map_of(model, layer: str):

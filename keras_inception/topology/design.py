@@ -43,7 +43,16 @@ def demand(
         explained: share of the variance that a reduction must keep.
         clusters: `cluster_units` of the statistics; None: they are made here.
         options: of `cluster_units`.
+
+    Raises:
+        ValueError: the statistics have no offsets up to 2.
     """
+    known = max(abs(step) for offset in statistics.offsets for step in offset)
+    if known < min(2, max(statistics.map_size) - 1):
+        raise ValueError(
+            "expected statistics of offsets up to 2, which tell groups of 5x5 from narrower ones; Received: "
+            f"offsets up to {known} of {statistics.layer}"
+        )
     clusters = cluster_units(statistics, **options) if clusters is None else clusters
     groups = {size: [c for c in clusters if min(c.patch, 5) == size] for size in (1, 3, 5)}
     dimensions = (_dimensions(statistics, groups[size], explained) for size in (3, 5))

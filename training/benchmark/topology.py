@@ -13,12 +13,14 @@ def topology(threads, rounds, seconds, small=10_000, large=1_000) -> dict:
     random; what is done once, such as tracing, is in the time, and so a turn is not of `seconds` but of all images.
     """
     import tensorflow as tf
+    from threadpoolctl import threadpool_limits
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    return {
-        f"batch_norm, 32 pixels, {small} images": _measure({"weights": "cifar10"}, rounds, 128, small),
-        f"paper, 224 pixels, {large} images": _measure({"weights": None}, rounds, 32, large),
-    }
+    with threadpool_limits(threads):  # of numpy's products of matrices
+        return {
+            f"batch_norm, 32 pixels, {small} images": _measure({"weights": "cifar10"}, rounds, 128, small),
+            f"paper, 224 pixels, {large} images": _measure({"weights": None}, rounds, 32, large),
+        }
 
 
 def _measure(options, rounds, batch, images) -> dict:
