@@ -39,14 +39,14 @@ def weights(tmp_path_factory):
 
 
 # Building and tracing a network takes seconds: one serves all tests.
-load_once = functools.cache(keras_inception.GoogLeNet)
+load_once = functools.cache(pretrained.network_of)
 
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """Two photos and a broken one, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("keras_inception.cli.loading.GoogLeNet", load_once)
+    monkeypatch.setattr("keras_inception.cli.loading.network_of", load_once)
     monkeypatch.setenv("KERAS_INCEPTION_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     (tmp_path / "album").mkdir()
@@ -142,7 +142,7 @@ def test_scores_that_are_no_numbers(photos, weights, capsys, monkeypatch):
     def broken(batch):
         return np.full((len(batch), 10), [np.nan] * 9 + [np.inf])
 
-    monkeypatch.setattr(load_once(weights=weights, allow_unverified=False), "predict_on_batch", broken)
+    monkeypatch.setattr(load_once(weights, allow_unverified=False), "predict_on_batch", broken)
     argv = ("classify", "a.jpg", "--weights", weights, "--top", 10)
     code, out, err = run(capsys, *argv, "--json", "--picture", "page.png")
     assert (code, err) == (0, "") and os.path.exists("page.png")
@@ -257,14 +257,14 @@ def test_evaluate(classes, weights, capsys):
     assert found["images"] == 4 and [entry["images"] for entry in found["classes"]] == [0, 0, 0, 1, 1, 0, 0, 0, 2, 0]
     with Image.open("out.png") as picture:
         assert picture.size[0] > 1000
-    model = load_once(weights=weights, allow_unverified=False)
+    model = load_once(weights, allow_unverified=False)
     source = keras_inception.datasets.open_source("folder", "all", "animals")
     expected = keras_inception.evaluate(model, source, "10", progress=False)
     assert found["confusion"] == expected.confusion.tolist()
 
 
 def test_evaluate_in_half_precision(classes, weights, capsys, monkeypatch):
-    monkeypatch.setattr("keras_inception.cli.loading.GoogLeNet", keras_inception.GoogLeNet)
+    monkeypatch.setattr("keras_inception.cli.loading.network_of", pretrained.network_of)
     arguments = ("evaluate", "--weights", weights, "--data", "animals", "--json", "out.json")
     for precision, expected in ((), "float32"), (("--precision", "mixed_bfloat16"), "bfloat16"):
         assert run(capsys, *arguments, *precision)[0] == 0

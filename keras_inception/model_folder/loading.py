@@ -94,7 +94,9 @@ def _at_size(checkpoint, options) -> NetworkSpec:
     given = len(spec.channels) if channels is None else channels
     first, inputs = families.family(spec).first_kernel(spec, given)
     kernel = checkpoint.tensors.get(f"{first}/kernel")
-    if kernel is None or kernel.ndim != 4 or kernel.shape[2] != inputs:
+    # Without a kernel, what is built of usual images is small, and then compared with the arrays.
+    fits = given == len(spec.channels) if kernel is None else kernel.ndim == 4 and kernel.shape[2] == inputs
+    if not fits:
         own = None if kernel is None else kernel.shape
         raise ValueError(f"expected the channels of the first kernel, {own}; Received: input_shape={shape}")
     if None in (height, width):
