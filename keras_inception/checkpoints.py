@@ -14,14 +14,14 @@ from keras_inception.labels import label_set
 from keras_inception.layers.pixels import find_pixels
 from keras_inception.models.auxiliary import HEADS
 from keras_inception.models.families import family, parse_spec
-from keras_inception.models.googlenet_spec import GoogLeNetSpec
+from keras_inception.models.googlenet_spec import STEMS, GoogLeNetSpec
 from keras_inception.models.spec import NetworkSpec
 from keras_inception.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 
-# Pixels of the input from one window of the auxiliary heads' pooling to the next.
-_HEAD_STRIDE = {"imagenet": 3 * 16, "gabor": 3 * 16, "small": 3 * 4, "small_gabor": 3 * 4}
+# Pixels of the input from one window of the auxiliary heads' pooling to the next, by the stem's usual input size.
+_HEAD_STRIDE = {224: 3 * 16, 32: 3 * 4}
 
 
 def model_spec(model) -> NetworkSpec:
@@ -121,7 +121,7 @@ def _of_network(content, name) -> Checkpoint:
     kind = content.published.kind
     if kind == "functional":
         raise ValueError(
-            f"expected the weights of a GoogLeNet; Received: {name!r}, a {kind} model that is built upon one: "
+            f"expected the weights of a network of ours; Received: {name!r}, a {kind} model that is built upon one: "
             "keras_inception.from_hub loads it whole"
         )
     return content.checkpoint()
@@ -189,7 +189,7 @@ def check_claims(checkpoint: Checkpoint, name: str) -> NetworkSpec:
         raise CheckpointError(f"{name}: expected {claimed} weights in modules of these widths; Received: {held} in all")
     for _, loss in HEADS.values() if spec.aux_heads else ():
         kernel = checkpoint.tensors.get(f"{loss}_fc/kernel")
-        stride = _HEAD_STRIDE[spec.stem]
+        stride = _HEAD_STRIDE[STEMS[spec.stem]]
         inputs = 128 * math.prod(-(-side // stride) for side in spec.height_width)  # or somewhat fewer
         if kernel is None or inputs > 2 * kernel.shape[0] + 4096:
             raise CheckpointError(

@@ -104,22 +104,10 @@ def GoogLeNet(  # noqa: N802 (a network's name, as in keras.applications)
     if weights is None:
         return families.build(spec, **options)
 
-    check_options(spec, include_top=include_top, input_shape=input_shape, pooling=pooling)
-    checkpoint = load_checkpoint(
-        weights,
-        variant=variant,
-        architecture=GoogLeNetSpec.ARCHITECTURE,
-        aux_heads=aux_heads,
-        allow_unverified=allow_unverified,
-    )
-    stored = _stored(checkpoint, GoogLeNetSpec, weights, variant=variant, stem=stem, widths=spec.widths)
-    if aux_heads and not stored.aux_heads:
-        raise ValueError(
-            f"expected weights with auxiliary heads for aux_heads=True; Received: weights={weights!r}, without"
-        )
-    checkpoint = _without_background(checkpoint, classes)
-    spec = dataclasses.replace(GoogLeNetSpec.from_dict(checkpoint.spec), aux_heads=aux_heads)
-    return _with_weights(_asked_for(spec, classes, labels, weights), checkpoint, options)
+    asked = {"variant": variant, "stem": stem, "widths": spec.widths}
+    checkpoint = _without_background(_load(spec, weights, options, asked, allow_unverified), classes)
+    stored = dataclasses.replace(GoogLeNetSpec.from_dict(checkpoint.spec), aux_heads=aux_heads)
+    return _with_weights(_asked_for(stored, classes, labels, weights), checkpoint, options)
 
 
 def NetworkInNetwork(  # noqa: N802 (a network's name, as in keras.applications)
@@ -191,10 +179,8 @@ def NetworkInNetwork(  # noqa: N802 (a network's name, as in keras.applications)
 
     # Which variant it is may only be known when the weights are: none takes smaller images than those of CIFAR.
     smallest = NetworkInNetworkSpec(variant or "cifar10", classes, labels=labels)
-    check_options(smallest, include_top=include_top, input_shape=input_shape, pooling=pooling)
-    architecture = NetworkInNetworkSpec.ARCHITECTURE
-    checkpoint = load_checkpoint(weights, variant=variant, architecture=architecture, allow_unverified=allow_unverified)
-    stored = _stored(checkpoint, NetworkInNetworkSpec, weights, variant=variant)
+    checkpoint = _load(smallest, weights, options, {"variant": variant}, allow_unverified)
+    stored = NetworkInNetworkSpec.from_dict(checkpoint.spec)
     return _with_weights(_asked_for(stored, classes, labels, weights), checkpoint, options)
 
 
@@ -220,19 +206,39 @@ def _labels(labels, classes):
     return labels, classes
 
 
-def _stored(checkpoint: Checkpoint, kind: type[NetworkSpec], weights, **asked) -> NetworkSpec:
-    """The spec of the weights, which must be of an architecture, and as was asked for."""
+def _load(spec: NetworkSpec, weights, options: dict, asked: dict, allow_unverified: bool) -> Checkpoint:
+    """The weights, which must be of the spec's architecture.
+
+    Args:
+        spec: what is known of the network before its weights are; what is wrong with it is said before they are loaded.
+        weights: as of `load_checkpoint`.
+        options: of the builder.
+        asked: fields of the spec that the weights must have as they are here; None: any.
+        allow_unverified: as of `load_checkpoint`.
+    """
+    check_options(spec, **{name: options[name] for name in ("include_top", "input_shape", "pooling")})
+    checkpoint = load_checkpoint(
+        weights,
+        variant=asked["variant"],
+        architecture=spec.ARCHITECTURE,
+        aux_heads=spec.aux_heads,
+        allow_unverified=allow_unverified,
+    )
     stored = families.parse_spec(checkpoint.spec)
-    if not isinstance(stored, kind):
+    if stored.ARCHITECTURE != spec.ARCHITECTURE:
         raise ValueError(
-            f"expected the weights of a {kind.ARCHITECTURE}; Received: {str(weights)!r}, those of a "
+            f"expected the weights of a {spec.ARCHITECTURE}; Received: {str(weights)!r}, those of a "
             f"{stored.ARCHITECTURE}"
         )
     for argument, value in asked.items():
         if value is not None and value != getattr(stored, argument):
             own = getattr(stored, argument)
             raise ValueError(f"expected {argument}={own!r}, as the weights {weights!r} have it; Received: {value!r}")
-    return stored
+    if spec.aux_heads and not stored.aux_heads:
+        raise ValueError(
+            f"expected weights with auxiliary heads for aux_heads=True; Received: weights={weights!r}, without"
+        )
+    return checkpoint
 
 
 def _asked_for(spec: NetworkSpec, classes, labels, weights) -> NetworkSpec:

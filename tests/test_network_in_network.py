@@ -7,8 +7,9 @@ from caffe_files import nin_caffemodel, toy_nin
 from contracts import check_gradients
 
 import keras_inception
-from keras_inception import GoogLeNet, NetworkInNetwork, NetworkInNetworkSpec, checkpoints, model_spec
-from keras_inception.models import families
+from keras_inception import GoogLeNet, GoogLeNetSpec, NetworkInNetwork, NetworkInNetworkSpec, checkpoints, model_spec
+from keras_inception.convert import names
+from keras_inception.models import families, googlenet
 from keras_inception.models.network_in_network import NIN_VARIANTS, build_network_in_network, weighted_layers
 
 COUNTS = {"cifar10": 966_986, "cifar100": 984_356, "mnist": 349_674, "imagenet": 7_595_176}
@@ -43,6 +44,12 @@ def test_parameters_shapes_and_gradients(variant):
     logits = keras.Model(model.input, model.get_layer(f"pool{len(layers) // 3}").output)(x)
     assert keras.ops.convert_to_numpy(logits).min() >= 0
     assert sum(isinstance(layer, keras.layers.ReLU) for layer in model.layers) == len(layers)
+
+
+def test_the_readers_and_the_builders_have_the_same_names():
+    assert list(names.NIN_LAYERS) == weighted_layers(NetworkInNetworkSpec("imagenet"))
+    assert list(names.NIN_LAYERS[:9]) == weighted_layers(NetworkInNetworkSpec("cifar10"))
+    assert [row.layer for row in names.TABLE] == googlenet.weighted_layers(GoogLeNetSpec())
 
 
 def test_kernels_begin_as_the_authors_do():

@@ -100,8 +100,7 @@ def card(recipe: Recipe, published: folders.Published, *, name: str, epochs: flo
     trained = planned if epochs == recipe.epochs else f"stopped by a callback after {round(epochs, 2):g} of {planned}"
     begun = "" if recipe.weights is None else f"\n* begun with the weights `{recipe.weights}`, whose licence holds too"
     weights = "the averaged weights" if recipe.average else "the last weights"
-    network = {"GoogLeNet": "googlenet", "NetworkInNetwork": "network-in-network"}[recipe.architecture]
-    facts = cards.front_matter(f"{network}-{name}", published, license="apache-2.0")
+    facts = cards.front_matter(f"{cards.TAGS[recipe.architecture][0]}-{name}", published, license="apache-2.0")
     text = f"""# {recipe.architecture}, {name}
 
 {cards.what_it_is(published)} These are {weights} of the training.

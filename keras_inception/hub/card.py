@@ -8,7 +8,8 @@ from keras_inception.hub.folder import Published
 
 BEGIN = "<!-- keras_inception: measured -->"
 END = "<!-- keras_inception: end -->"
-_TAGS = {"GoogLeNet": ("googlenet", "inception"), "NetworkInNetwork": ("network-in-network",)}
+# What networks are tagged with; the first is what a card's model is called after.
+TAGS = {"GoogLeNet": ("googlenet", "inception"), "NetworkInNetwork": ("network-in-network",)}
 # What of the front matter is a fact about the weights; everything else is its author's, once it is there.
 _OURS = ("library_name", "pipeline_tag")
 # To which we add.
@@ -49,7 +50,7 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
     said = published.metrics
     dataset = str(said.get("dataset") or "")
     protocol = said.get("protocol")
-    own = _TAGS[published.spec.get("architecture", "GoogLeNet")]
+    own = TAGS[published.spec.get("architecture", "GoogLeNet")]
     results = [
         EvalResult(
             task_type="image-classification",

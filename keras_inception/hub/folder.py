@@ -122,7 +122,7 @@ def parse(text: str, name: str = CONFIG) -> Published:
         expect(isinstance(data[field], dict), f"an object for {field}", data[field])
     kind = data.get("kind", KINDS[0])
     expect(kind in KINDS, f"a kind, one of {', '.join(KINDS)}", kind)
-    architecture = data["spec"].get("architecture", kind)
+    architecture = data["spec"].get("architecture", KINDS[0])
     expect(kind in ("functional", architecture), f"the architecture {kind}, as the kind is", architecture)
     files = {}
     for file, record in data["files"].items():

@@ -31,6 +31,11 @@ class Row(NamedTuple):
     params: str = ""
     ops: str = ""
 
+    @property
+    def module(self) -> str | None:
+        """Of an Inception module its name, such as `"3a"`."""
+        return self.type[len("inception (") : -1] if self.type.startswith("inception") else None
+
 
 _widths = InceptionWidths
 # fmt: off
@@ -109,7 +114,7 @@ def _modules(x, spec: GoogLeNetSpec):
             size = variant.last_pool if pools == 4 else 3
             x = _pool(x, spec, size=size, name=f"pool{pools}_{size}x{size}_s2")
         else:
-            module = row.type[len("inception (") : -1]
+            module = row.module
             widths = spec.module_widths(module, row.widths)
             options = {"name": f"inception_{module}", "style": variant.style, "large_kernel": variant.large_kernel}
             if len(widths) == 3:
@@ -196,39 +201,33 @@ def weighted_layers(spec: GoogLeNetSpec) -> list[str]:
     return [*names, "loss3_classifier"]
 
 
-def module_channels(spec: GoogLeNetSpec) -> dict[str, int]:
-    """Channels that each module puts out."""
-    channels, found = TABLE_1[2].output[-1], {}
+def _walk_modules(spec: GoogLeNetSpec):
+    """Yields of each module its widths, and the channels that it takes and puts out."""
+    inputs = TABLE_1[2].output[-1]
     for row in TABLE_1:
-        if row.type.startswith("inception"):
-            module = row.type[len("inception (") : -1]
-            widths = spec.module_widths(module, row.widths)
+        if row.module:
+            widths = spec.module_widths(row.module, row.widths)
             # Without reductions the pooling passes all that comes in on.
-            channels = channels + sum(widths) if len(widths) == 3 else widths.output
-            found[module] = channels
-    return found
+            outputs = inputs + sum(widths) if len(widths) == 3 else widths.output
+            yield widths, inputs, outputs
+            inputs = outputs
 
 
 def classifiers(spec: GoogLeNetSpec) -> dict[str, tuple[int, ...]]:
     """The kernels' shapes of the last linear layer of each classifier, the main one first."""
+    *_, (_, _, channels) = _walk_modules(spec)
     heads = [loss for _, loss in HEADS.values()] if spec.aux_heads else []
-    main = {"loss3_classifier": (module_channels(spec)["5b"], spec.classes)}
-    return main | {f"{loss}_classifier": (1024, spec.classes) for loss in heads}
+    shapes = {"loss3_classifier": (channels, spec.classes)}
+    return shapes | {f"{loss}_classifier": (1024, spec.classes) for loss in heads}
 
 
 def own_weights(spec: GoogLeNetSpec) -> int:
     """How many weights the convolutions of all modules have, where the spec has widths of its own; else 0."""
     if not spec.widths:
         return 0
-    channels, count = TABLE_1[2].output[-1], 0
-    for row in TABLE_1:
-        if row.type.startswith("inception"):
-            module = row.type[len("inception (") : -1]
-            widths = spec.module_widths(module, row.widths)
-            kernel = VARIANTS[spec.variant].large_kernel
-            count += (naive_module if len(widths) == 3 else reduced_module)(channels, widths, 1, 1, kernel).weights
-            channels = module_channels(spec)[module]
-    return count
+    kernel = VARIANTS[spec.variant].large_kernel
+    costs = {3: naive_module, 6: reduced_module}
+    return sum(costs[len(w)](inputs, w, 1, 1, kernel).weights for w, inputs, _ in _walk_modules(spec))
 
 
 def first_kernel(spec: GoogLeNetSpec, channels: int) -> tuple[str, int]:

@@ -59,8 +59,9 @@ _CIFAR = (
     MLPConv(_THIRD, 3, (192, 192, None)),  # 8 x 8
 )
 # The authors trained on CIFAR with global contrast normalization and ZCA whitening, on ImageNet with a mean image; a
-# model that takes pixels has one mean and one scale per channel in their place: of CIFAR and MNIST the training images'
-# own mean and deviation, of ImageNet the mean image's mean.
+# model that takes pixels has one mean and one scale per channel in their place: of CIFAR and MNIST the means and
+# deviations in general use (TFDS's CIFAR-10, whose images are JPEG, has means of 124.1, 123.0 and 112.6 and deviations
+# of 62.5, 61.8 and 66.4), of ImageNet the mean of Caffe's mean image.
 NIN_VARIANTS = {
     "cifar10": NINVariant(_CIFAR, 10, 32, (125.3, 123.0, 113.9), (1 / 63.0, 1 / 62.1, 1 / 66.7)),
     "cifar100": NINVariant(

@@ -92,7 +92,7 @@ def table_1_costs() -> list[RowCost]:
         if row.params:
             height, width, outputs = row.output
             extra = {}
-            if row.type.startswith("inception"):
+            if row.module:
                 w = row.widths
                 cost = reduced_module(channels, w, height, width)
                 extra = {

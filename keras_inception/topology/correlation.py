@@ -15,7 +15,7 @@ Offset = tuple[int, int]
 
 
 class _Moments:
-    """Counts, means and centred products of pairs (a, b) of vectors, in float64.
+    """Counts, means, and sums of squares and products of deviations of pairs (a, b) of vectors, in float64.
 
     Batches are merged as Chan, Golub and LeVeque do: nothing is lost where means are large, and the order of batches is
     of no matter. A batch's own products are float32, about a point that is near its mean.
@@ -28,7 +28,7 @@ class _Moments:
         self.count = 0
         self.mean_a, self.mean_b = np.zeros(channels), np.zeros(channels)
         self.squares_a, self.squares_b = np.zeros(channels), np.zeros(channels)
-        self._products = np.zeros((channels, channels))
+        self.products = np.zeros((channels, channels))
         self._corrections: list[tuple[float, np.ndarray, np.ndarray]] = []
 
     def add(self, a: np.ndarray, b: np.ndarray, near_a: np.ndarray, near_b: np.ndarray) -> None:
@@ -40,7 +40,7 @@ class _Moments:
             near_a, near_b: (channels), near their means.
         """
         n = len(a)
-        self._products += a.T @ b
+        self.products += a.T @ b
         ones = np.ones(n, "float32")
         rest_a = (ones @ a).astype("float64") / n
         rest_b = rest_a if a is b else (ones @ b).astype("float64") / n
@@ -62,26 +62,16 @@ class _Moments:
     def _correct(self) -> None:
         if self._corrections:
             weights, a, b = (np.array(part) for part in zip(*self._corrections, strict=True))
-            self._products += (weights[:, None] * a).T @ b
+            self.products += (weights[:, None] * a).T @ b
             self._corrections = []
-
-    @property
-    def energy(self) -> np.ndarray:
-        """Sums of squares so far, before corrections; for a look at whether they are numbers."""
-        return self._products.diagonal()
 
     def finish(self, equal: bool) -> "_Moments":
         """All corrections made; `equal`: a and b were always one array."""
         self._correct()
         if equal:
-            self.squares_a = self.squares_b = np.maximum(self._products.diagonal(), 0)
+            self.squares_a = self.squares_b = np.maximum(self.products.diagonal(), 0)
         self.squares_a, self.squares_b = np.maximum(self.squares_a, 0), np.maximum(self.squares_b, 0)
         return self
-
-    @property
-    def products(self) -> np.ndarray:
-        """Sums of the products of deviations, (channels, channels)."""
-        return self._products
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +204,7 @@ def correlation_statistics(
     from huggingface_hub.utils import tqdm
 
     layers = [layers] if isinstance(layers, str) else list(layers)
-    found = {name: _map_of(model, resolve(model, name)) for name in layers}
+    found = {name: model.get_layer(resolve(model, name)).output for name in layers}
     sizes = {name: _map_size(name, tensor) for name, tensor in found.items()}
     rng = np.random.default_rng(seed)
     places = {}
@@ -260,7 +250,7 @@ def _add(merged, maps, pairs, name, images) -> None:
         near = maps[0].mean(0, dtype="float32")
         flat = (maps - near).reshape(-1, channels)
         merged[0, 0].add(flat, flat, near, near)
-    if not np.isfinite(merged[0, 0].mean_a).all() or not np.isfinite(merged[0, 0].energy).all():
+    if not np.isfinite(merged[0, 0].mean_a).all() or not np.isfinite(merged[0, 0].products.diagonal()).all():
         raise ValueError(
             f"expected activations that are finite numbers, and their squares; Received: NaN or infinity in {name}, in "
             f"the batch that begins with image {images}"
@@ -271,10 +261,6 @@ def _add(merged, maps, pairs, name, images) -> None:
             ends = [(maps[:, at], maps[0, at].mean(0, dtype="float32")) for at in (here, there)]
             a, b = ((part - middle).reshape(-1, channels) for part, middle in ends)
             merged.setdefault(offset, _Moments(channels)).add(a, b, ends[0][1], ends[1][1])
-
-
-def _map_of(model, layer: str):
-    return model.get_layer(layer).output
 
 
 def _map_size(name: str, tensor) -> tuple[int, int]:
