@@ -158,12 +158,26 @@ def test_half_plane():
     "layer, message",
     [
         ("third", "expected a layer of the model.*Received: 'third'"),
-        ("mean", r"a map of known size; Received: mean, of shape \(None, 7\)"),
+        ("mean", r"whose output is a map; Received: mean, of shape \(None, 7\)"),
     ],
 )
 def test_layers_that_have_no_map(network, images, layer, message):
     with pytest.raises(ValueError, match=message):
         correlation_statistics(network, layer, images)
+
+
+def test_a_model_of_images_of_any_size(network, images):
+    inputs = keras.Input((None, None, 3))
+    layer = keras.layers.Conv2D(5, 3, padding="same", activation="relu", name="first")
+    free = keras.Model(inputs, layer(inputs))
+    layer.set_weights(network.get_layer("first").get_weights())
+    found = correlation_statistics(free, "first", images, radius=1)["first"]
+    expected = correlation_statistics(network, "first", images, radius=1)["first"]
+    assert found.map_size == expected.map_size
+    for offset in expected.offsets:
+        np.testing.assert_array_equal(found.correlation(offset), expected.correlation(offset))
+    with pytest.raises(ValueError, match="maps of one size; Received: first, of .* begins with image 4, of"):
+        correlation_statistics(free, "first", [images[:4], images[:4, :8]])
 
 
 def test_no_images_and_no_such_offset(network, images):

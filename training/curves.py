@@ -52,7 +52,7 @@ def plot_curves(metrics, png, *, title: str = "") -> None:
         ImportError: matplotlib is not installed; the message says what to install.
     """
     steps, evaluations, resumed = read_metrics(metrics)
-    figure = _figure(10, 7)
+    figure = empty_figure(10, 7)
     loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1))
     every = slice(None, None, max(1, len(steps["step"]) // POINTS))
     at = steps["step"][every]
@@ -95,7 +95,7 @@ def compare_curves(runs: dict, png, *, title: str = "") -> None:
         ValueError: a run was never evaluated.
         ImportError: matplotlib is not installed; the message says what to install.
     """
-    figure = _figure(8, 4.5)
+    figure = empty_figure(8, 4.5)
     axis = figure.subplots()
     for number, (name, metrics) in enumerate(runs.items()):
         _, evaluations, _ = read_metrics(metrics)
@@ -113,7 +113,7 @@ def compare_curves(runs: dict, png, *, title: str = "") -> None:
     figure.savefig(png, dpi=110, bbox_inches="tight")
 
 
-def _figure(width, height):
+def empty_figure(width, height):
     """An empty figure, in inches."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -65,12 +65,13 @@ def cluster_units(statistics: LayerStatistics, *, threshold=0.5, fraction=0.5, m
         distances = 1 - (here + here.T) / 2
         np.fill_diagonal(distances, 0)
         numbers = fcluster(linkage(squareform(distances, checks=False), method), 1 - threshold, "distance")
-    member = (numbers[:, None] == np.unique(numbers)).astype("float64")
-    sizes = member.sum(0)
-    profiles = {
-        offset: _between(statistics.correlation(offset)[np.ix_(units, units)], member) / sizes**2
-        for offset in statistics.offsets
-    }
+    _, numbers = np.unique(numbers, return_inverse=True)
+    sizes = np.bincount(numbers)
+    rows, columns = np.nonzero(numbers[:, None] == numbers)  # all pairs within a cluster
+    profiles = {}
+    for offset in statistics.offsets:
+        within = statistics.correlation(offset)[units[rows], units[columns]]
+        profiles[offset] = np.bincount(numbers[rows], within) / sizes**2
     pairs = np.maximum(sizes * (sizes - 1), 1)
     cohesion = np.where(sizes > 1, (profiles[0, 0] * sizes**2 - sizes) / pairs, 1)
     found = []
@@ -78,14 +79,9 @@ def cluster_units(statistics: LayerStatistics, *, threshold=0.5, fraction=0.5, m
         profile = {offset: float(values[number]) for offset, values in profiles.items()}
         rings = _rings(profile)
         patch = _patch(rings, fraction)
-        chosen = units[member[:, number] > 0]
+        chosen = units[numbers == number]
         found.append(UnitCluster(chosen, float(cohesion[number]), rings, _spread(profile), patch))
     return sorted(found, key=lambda cluster: (-len(cluster.units), tuple(cluster.units)))
-
-
-def _between(correlation, member) -> np.ndarray:
-    """Sums of the correlations of all pairs within each cluster."""
-    return np.einsum("ik,ij,jk->k", member, correlation, member, optimize=True)
 
 
 def _rings(profile) -> tuple[float, ...]:

@@ -183,8 +183,7 @@ def correlation_statistics(
 
     Args:
         model: a Keras model of one input.
-        layers: names of layers, or what Caffe, TF-slim, torchvision or Lucid call them; of which the output has rank 4
-            and a known height and width.
+        layers: names of layers, or what Caffe, TF-slim, torchvision or Lucid call them; of which the output has rank 4.
         dataset: an array of images, as the model takes them, (n, height, width, channels); or an iterable of batches,
             such as a `tf.data.Dataset`: images, or tuples that begin with them.
         radius: offsets up to so many rows and columns; 0 for none but a place with itself, over the whole map.
@@ -199,29 +198,39 @@ def correlation_statistics(
         `LayerStatistics` by the names as they were asked for.
 
     Raises:
-        ValueError: a layer that is not in the model, or has no map; no images; an activation that is no number.
+        ValueError: a layer that is not in the model, or has no map; no images, or of several sizes; an activation that
+            is no number.
     """
     from huggingface_hub.utils import tqdm
 
     layers = [layers] if isinstance(layers, str) else list(layers)
     found = {name: model.get_layer(resolve(model, name)).output for name in layers}
-    sizes = {name: _map_size(name, tensor) for name, tensor in found.items()}
-    rng = np.random.default_rng(seed)
-    places = {}
-    for name, (height, width) in sizes.items():
-        chosen = min(positions, height * width)
-        places[name] = np.sort(rng.permutation(height * width)[:chosen])
-    pairs = {n: {offset: _pairs(places[n], offset, sizes[n]) for offset in half_plane(radius)[1:]} for n in found}
+    for name, tensor in found.items():
+        if len(getattr(tensor, "shape", ())) != 4:
+            shape = getattr(tensor, "shape", None)
+            raise ValueError(f"expected a layer whose output is a map; Received: {name}, of shape {shape}")
     channel_axis = -1 if keras.config.image_data_format() == "channels_last" else 1
     merged = {name: {(0, 0): _Moments(tensor.shape[channel_axis])} for name, tensor in found.items()}
+    sizes, places, pairs = {}, {}, {}  # known from the first batch on, for a model may take images of any size
     network = keras.Model(model.input, found)
+    rng = np.random.default_rng(seed)
     images = 0
     total = len(dataset) if total is None and hasattr(dataset, "shape") else total
     disable = not (sys.stderr.isatty() if progress is None else progress)
     with tqdm(total=total, unit=" images", file=sys.stderr, disable=disable) as bar:
         for batch in _batches(dataset, batch_size):
             for name, maps in network.predict_on_batch(batch).items():
-                _add(merged[name], np.asarray(maps, "float32"), pairs[name], name, images)
+                maps = _channels_last(np.asarray(maps, "float32"))
+                size = maps.shape[1:3]
+                if sizes.setdefault(name, size) != size:
+                    raise ValueError(
+                        f"expected maps of one size; Received: {name}, of {sizes[name]} and, in the batch that begins "
+                        f"with image {images}, of {size}"
+                    )
+                if name not in pairs:
+                    places[name] = np.sort(rng.permutation(size[0] * size[1])[:positions])
+                    pairs[name] = {offset: _pairs(places[name], offset, size) for offset in half_plane(radius)[1:]}
+                _add(merged[name], maps, pairs[name], name, images)
             images += len(batch)
             bar.update(len(batch))
     if not images:
@@ -242,8 +251,6 @@ def correlation_statistics(
 
 def _add(merged, maps, pairs, name, images) -> None:
     """Merges a batch's maps, (n, height, width, channels); NaN or infinity is an error."""
-    if keras.config.image_data_format() == "channels_first":
-        maps = maps.transpose(0, 2, 3, 1)
     channels = maps.shape[-1]
     maps = maps.reshape(len(maps), -1, channels)
     with np.errstate(invalid="ignore", over="ignore"):  # which is reported below
@@ -263,12 +270,8 @@ def _add(merged, maps, pairs, name, images) -> None:
             merged.setdefault(offset, _Moments(channels)).add(a, b, ends[0][1], ends[1][1])
 
 
-def _map_size(name: str, tensor) -> tuple[int, int]:
-    shape = getattr(tensor, "shape", ())
-    sides = shape[1:3] if keras.config.image_data_format() == "channels_last" else shape[2:4]
-    if len(shape) != 4 or None in sides:
-        raise ValueError(f"expected a layer whose output is a map of known size; Received: {name}, of shape {shape}")
-    return tuple(sides)
+def _channels_last(maps):
+    return maps.transpose(0, 2, 3, 1) if keras.config.image_data_format() == "channels_first" else maps
 
 
 def _batches(dataset, batch_size):

@@ -1,0 +1,279 @@
+"""The report: statistics of a trained network and of untrained ones like it, tables, pictures, and a verdict."""
+
+import dataclasses
+import json
+import logging
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_inception import GoogLeNet, datasets
+from keras_inception.layers.pixels import find_pixels
+from keras_inception.models import families
+from keras_inception.models.googlenet import TABLE_1
+from keras_inception.topology import LayerStatistics, cluster_units, correlation_statistics
+from training.curves import empty_figure
+from training.input_pipeline import evaluation_batches
+from training.topology.predictions import FAILS, HOLDS, LEARNED, Asked, Finding, ask, compare
+
+logger = logging.getLogger(__name__)
+
+BATCH = 64
+RADIUS = 2
+# Of the correlation matrices that are drawn: one module of each size of the map.
+DRAWN = ("3b", "4e", "5b")
+COLUMNS = ("module", "map", "channels", "groups", "untrained", "spread", "untrained", "asked", "untrained", "Table 1")
+COLUMNS += ("designed",)
+
+
+def read_images(data: str, split: str, data_dir, size: int, count: int) -> np.ndarray:
+    """The first images of a data set, uint8 (count, size, size, 3), as an evaluation sees them."""
+    source = datasets.open_source(data, split, data_dir)
+    whole = min(count, len(source)) // BATCH * BATCH
+    if not whole:
+        raise ValueError(f"expected {BATCH} images or more; Received: {min(count, len(source))}")
+    batches = evaluation_batches(source, size=size, resize_to=size, batch_size=BATCH).take(whole // BATCH)
+    return np.concatenate([images.numpy() for images, _, _ in batches])
+
+
+def untrained_like(model, images, seed: int):
+    """A network of the same architecture with fresh weights.
+
+    Batch normalization has the statistics of a batch of images, as it has from the first training step on: without them
+    the maps of a deep untrained network are nearly constant.
+    """
+    keras.utils.set_random_seed(seed)
+    spec = families.parse_spec(find_pixels(model).spec)
+    fresh = families.build(dataclasses.replace(spec, source=None), input_shape=model.input_shape[1:])
+    layers = [layer for layer in fresh.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    kept = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    if layers:
+        fresh(images[: 4 * BATCH].astype("float32"), training=True)
+    for layer, momentum in zip(layers, kept, strict=True):
+        layer.momentum = momentum
+    return fresh
+
+
+def module_inputs(model) -> dict[str, str]:
+    """By module of Table 1 the layer that it stands on."""
+    modules = [row.module for row in TABLE_1 if row.module]
+    return {
+        module: model.get_layer(f"inception_{module}_1x1").input._keras_history.operation.name for module in modules
+    }
+
+
+def analyse(model, images, thresholds, positions) -> tuple[dict[float, list[Asked]], dict[str, LayerStatistics]]:
+    """What the inputs of each module ask for, by threshold, and the statistics of them, by module."""
+    layers = module_inputs(model)
+    options = {"radius": RADIUS, "positions": positions, "batch_size": BATCH}
+    found = correlation_statistics(model, list(layers.values()), images, **options)
+    statistics = {module: found[layer] for module, layer in layers.items()}
+    spec = families.parse_spec(find_pixels(model).spec)
+    widths = {row.module: spec.module_widths(row.module, row.widths) for row in TABLE_1 if row.module}
+    if reductionless := [module for module, own in widths.items() if len(own) != 6]:
+        raise ValueError(f"expected modules with reductions; Received: {', '.join(reductionless)} without")
+    asked = {t: [ask(m, s, widths[m], threshold=t) for m, s in statistics.items()] for t in thresholds}
+    return asked, statistics
+
+
+def report(
+    weights: str, images: np.ndarray, out, *, thresholds=(0.2, 0.3, 0.5), controls=3, positions=64, described=""
+) -> str:
+    """Writes `report.json`, `report.md`, `topology.png` and `correlations.png`.
+
+    Args:
+        weights: of a GoogLeNet: what `GoogLeNet(weights=...)` takes.
+        images: uint8 (n, size, size, 3).
+        out: the folder, which is made.
+        thresholds: correlations down to which units are grouped; an expectation holds if it holds at all of them.
+        controls: how many untrained networks.
+        positions: of each map, from which the correlations with other places are taken.
+        described: the images in words.
+
+    Returns:
+        The text of `report.md`.
+
+    Raises:
+        ValueError: no control, or no threshold; a network of modules without reductions.
+    """
+    if controls < 1 or not thresholds:
+        raise ValueError(
+            "expected an untrained network and a threshold at least; Received: "
+            f"controls={controls}, thresholds={thresholds}"
+        )
+    out = pathlib.Path(out)
+    model = GoogLeNet(weights=weights, input_shape=images.shape[1:])
+    logger.info("%s", weights)
+    trained, statistics = analyse(model, images, thresholds, positions)
+    untrained, drawn = [], {}
+    for seed in range(controls):
+        logger.info("untrained network %d of %d", seed + 1, controls)
+        asked, drawn = analyse(untrained_like(model, images, seed), images, thresholds, positions)
+        untrained.append(asked)
+    findings = compare(trained, untrained)
+    text = compose(weights, described, len(images), trained, untrained, findings)
+    out.mkdir(parents=True, exist_ok=True)
+    data = {
+        "weights": weights,
+        "images": len(images),
+        "trained": as_json(trained),
+        "untrained": [as_json(control) for control in untrained],
+        "findings": [
+            {**dataclasses.asdict(f), "outcome": f.outcome, "learned": f.learned, "sentence": f.sentence()}
+            for f in findings
+        ],
+    }
+    (out / "report.json").write_text(json.dumps(data, indent=1) + "\n")
+    (out / "report.md").write_text(text)
+    draw(out / "topology.png", trained, untrained)
+    draw_correlations(out / "correlations.png", statistics, drawn)
+    return text
+
+
+def as_json(asked: dict[float, list[Asked]]) -> dict:
+    """By threshold, of each module."""
+    return {
+        str(threshold): [
+            {**dataclasses.asdict(m), "share": round(m.share, 4), "own_share": round(m.own_share, 4)} for m in modules
+        ]
+        for threshold, modules in asked.items()
+    }
+
+
+def _middle(asked: dict[float, list[Asked]]) -> float:
+    return sorted(asked)[len(asked) // 2]
+
+
+def compose(weights, described, count, trained, untrained, findings: list[Finding]) -> str:
+    """The report as Markdown."""
+    middle = _middle(trained)
+    thresholds = ", ".join(f"{t:g}" for t in trained)
+    lines = [
+        "# Does section 3 of the paper hold for a trained network?",
+        "",
+        f"Weights `{weights}`, {count} images{f' ({described})' if described else ''}, and as the control untrained "
+        f"networks of the same architecture: {len(untrained)}. The statistics are those of each module's inputs: "
+        "correlations of its channels at one place and up to two places apart; groups are joined down to a correlation "
+        f"of {thresholds}, for the paper names none. All of it is written by `python -m training.topology`.",
+        "",
+        "## Verdict",
+        "",
+        "Each expectation is a share between 0 and 1, of pairs of modules that are in the expected order (the first "
+        "two on maps of one size; the last: ordered alike by both), or of modules. It holds from "
+        f"{HOLDS} on at every threshold, fails below {FAILS} at all, and is learned where it exceeds the untrained "
+        f"networks' by {LEARNED}. The numbers are those of the thresholds, in brackets the untrained networks'.",
+        "",
+        *(f"- {finding.sentence()}" for finding in findings),
+        "",
+        in_short(findings),
+        "",
+        "## What the statistics ask for, and what Table 1 chose",
+        "",
+        f"At a threshold of {middle:g}. Shares are those of 1x1 / 3x3 / 5x5 in percent, of groups and of filters (the "
+        "pooling branch left out); the last column is the module that the statistics ask for at as many multiply-adds, "
+        "in the order of Table 1's columns.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"|{'---|' * len(COLUMNS)}",
+    ]
+    for number, m in enumerate(trained[middle]):
+        others = [control[middle][number] for control in untrained]
+        own = np.array((m.own.n1x1, m.own.n3x3, m.own.n5x5))
+        cells = [
+            m.module,
+            f"{m.map_size[0]} x {m.map_size[1]}",
+            f"{m.units[0]}" + (f", {m.units[0] - m.units[1]} constant" if m.units[0] != m.units[1] else ""),
+            str(m.clusters),
+            f"{np.mean([o.clusters for o in others]):.0f}",
+            f"{m.spread:.2f}",
+            f"{np.mean([o.spread for o in others]):.2f}",
+            _percent(m.groups),
+            _percent(np.mean([np.array(o.groups) / sum(o.groups) for o in others], axis=0)),
+            _percent(own),
+            " ".join(map(str, m.widths)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "![spread and shares by module](topology.png)",
+        "",
+        "![correlation matrices, ordered by group](correlations.png)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def in_short(findings: list[Finding]) -> str:
+    """The verdict in a sentence or two."""
+    of = {kind: [f.expectation for f in findings if f.outcome == kind] for kind in ("holds", "fails", "undecided")}
+    learned = [f.expectation for f in findings if f.outcome == "holds" and f.learned]
+    parts = [f"Of the paper's {len(findings)} expectations {len(of['holds'])} hold"]
+    parts += [f", {len(of['fails'])} fail{'s' * (len(of['fails']) == 1)}"] if of["fails"] else []
+    parts += [f", {len(of['undecided'])} cannot be decided from these statistics"] if of["undecided"] else []
+    if of["holds"]:
+        made = f"{len(learned)} of those that hold" if len(learned) < len(of["holds"]) else "what holds"
+        parts += [f"; training brought about {made}" if learned else "; none of it takes training"]
+    return "".join(parts) + "."
+
+
+def _percent(parts) -> str:
+    return " / ".join(f"{100 * part / sum(parts):.0f}" for part in parts)
+
+
+def draw(png, trained, untrained) -> None:
+    """Spread, and the share of 3x3 and 5x5, by module: a line for each threshold, the untrained networks in grey."""
+    figure = empty_figure(11, 7.5)
+    axes = figure.subplots(2, 2)
+    names = [m.module for m in trained[_middle(trained)]]
+    at, blues = np.arange(len(names)), ("#9ecae1", "#3182bd", "#08306b")
+    measures = (
+        ("spread of correlated groups, places of the map", lambda m: m.spread),
+        ("share of 3x3 and 5x5 among the groups", lambda m: m.share),
+    )
+    for axis, (title, measure) in zip(axes[0], measures, strict=True):
+        for number, threshold in enumerate(trained):
+            for control in untrained:
+                axis.plot(at, [measure(m) for m in control[threshold]], color="#b0b0b0", linewidth=0.8)
+            colour = blues[number * (len(blues) - 1) // max(1, len(trained) - 1)]
+            axis.plot(at, [measure(m) for m in trained[threshold]], "o-", color=colour, label=f"trained, {threshold:g}")
+        axis.plot([], color="#b0b0b0", label="untrained")
+        axis.set(title=title, xticks=at, xticklabels=names)
+        for x in np.flatnonzero(np.diff([m.map_size[0] for m in trained[_middle(trained)]])) + 0.5:
+            axis.axvline(x, color="#d0d0d0", linestyle=":")
+    own = [m.own_share for m in trained[_middle(trained)]]
+    axes[0, 1].plot(at, own, "s--", color="#d95f02", label="Table 1")
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    axes[0, 1].legend(frameon=False, fontsize=8)
+    middle = trained[_middle(trained)]
+    colours = ("#fdd49e", "#fc8d59", "#b30000")
+    bars = (
+        ("groups that the statistics ask for", [m.groups for m in middle]),
+        ("filters of Table 1", [(m.own.n1x1, m.own.n3x3, m.own.n5x5) for m in middle]),
+    )
+    for axis, (title, parts) in zip(axes[1], bars, strict=True):
+        shares = np.array([np.array(part) / sum(part) for part in parts])
+        below = np.zeros(len(names))
+        for column, (size, colour) in enumerate(zip(("1x1", "3x3", "5x5"), colours, strict=True)):
+            axis.bar(at, shares[:, column], bottom=below, color=colour, label=size)
+            below += shares[:, column]
+        axis.set(title=title, xticks=at, xticklabels=names, ylim=(0, 1))
+    axes[1, 0].legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
+    figure.savefig(png, dpi=110)
+
+
+def draw_correlations(png, trained: dict[str, LayerStatistics], untrained: dict[str, LayerStatistics]) -> None:
+    """Correlation matrices of some modules' inputs, units ordered by group; above of the trained network."""
+    modules = [module for module in DRAWN if module in trained]
+    figure = empty_figure(3.6 * len(modules), 7.4)
+    axes = figure.subplots(2, len(modules), squeeze=False)
+    for row, (kind, statistics) in enumerate((("trained", trained), ("untrained", untrained))):
+        for column, module in enumerate(modules):
+            clusters = cluster_units(statistics[module], threshold=0.3)
+            order = np.concatenate([cluster.units for cluster in clusters])
+            matrix = statistics[module].correlation()[np.ix_(order, order)]
+            shown = axes[row, column].imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="antialiased")
+            axes[row, column].set(title=f"{kind}, inputs of {module}", xticks=[], yticks=[])
+    figure.colorbar(shown, ax=axes, shrink=0.6, label="correlation at one place")
+    figure.savefig(png, dpi=110)
