@@ -15,6 +15,7 @@ from PIL import Image
 from keras_inception import GoogLeNet, GoogLeNetSpec, NetworkInNetworkSpec, evaluate, from_hub, model_spec
 from keras_inception.datasets import open_source
 from keras_inception.hub.folder import Published
+from keras_inception.models.googlenet_spec import MODULES
 from training import network, run
 from training.augmentation import center
 from training.finish import card, command, measured
@@ -37,6 +38,10 @@ FIELDS = {
     "average": None,
     "evaluate_every": 2,
 }
+# Runs take less of the tests' time with a network that is as deep and narrow, or, where batch normalization and the
+# size of the model that comes out do not count, with a small one on small images.
+NARROW = {**FIELDS, "widths": tuple((module, (8,) * 6) for module in MODULES)}
+SMALL = {**FIELDS, "architecture": "NetworkInNetwork", "variant": "cifar10", "sizes": (16,), "resize_to": 16}
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -53,7 +58,7 @@ def lines(folder):
 
 
 def test_a_run_that_a_callback_stops_is_evaluated_and_stays_stopped(tmp_path):
-    recipe = Recipe(**FIELDS)
+    recipe = Recipe(**NARROW)
     metrics = train(recipe, name="stopped", work_dir=tmp_path, callbacks=[StopAfter(2)])
     evaluations = [line for line in lines(tmp_path) if "val_loss" in line]
     assert [line["epoch"] for line in evaluations] == [2, 3], "the last weights too, in an epoch that is not one's turn"
@@ -84,13 +89,13 @@ class FullDisk(Monitor):
 def test_a_full_disk_that_the_log_meets_first(tmp_path, monkeypatch):
     disk = FullDisk(5)
     monkeypatch.setattr(run, "watch", lambda *_: [disk])
-    recipe = Recipe(**FIELDS, checkpoint_every=2)
+    recipe = Recipe(**SMALL, checkpoint_every=2)
     with pytest.raises(
         OSError, match=r"could not write the log \(No space left on device\); .*step-00000004.checkpoint"
     ):
         train(recipe, name="full", work_dir=tmp_path)
     assert (tmp_path / "checkpoints" / "step-00000004.checkpoint").is_file()
-    assert disk.shown == [(0, (128, 32, 32, 3)), (4, (128, 32, 32, 3))], "images, at the beginning of each epoch"
+    assert disk.shown == [(0, (128, 16, 16, 3)), (4, (128, 16, 16, 3))], "images, at the beginning of each epoch"
 
 
 class Resized(Monitor):
@@ -111,15 +116,15 @@ class Resized(Monitor):
 def test_images_that_grow_also_in_a_run_that_is_resumed(tmp_path, monkeypatch):
     watching, watch = [], run.watch
     monkeypatch.setattr(run, "watch", lambda *arguments: [*watch(*arguments), watching[-1]])
-    recipe = Recipe(**{**FIELDS, "epochs": 3, "sizes": (32, 33, 32), "resize_to": 33}, checkpoint_every=5)
+    recipe = Recipe(**{**SMALL, "epochs": 3, "sizes": (16, 17, 16), "resize_to": 17}, checkpoint_every=5)
     watching.append(Resized(last=6))
     with pytest.raises(RuntimeError, match="killed"):
         train(recipe, name="grows", work_dir=tmp_path)
-    assert watching[-1].shown == [(0, 32, "uint8"), (4, 33, "uint8")]
+    assert watching[-1].shown == [(0, 16, "uint8"), (4, 17, "uint8")]
     watching.append(Resized())
     train(recipe, name="grows", work_dir=tmp_path)
     assert watching[-1].steps == list(range(6, 13)), "from the checkpoint of step 5, the second of the larger size"
-    assert watching[-1].shown == [(8, 32, "uint8")]
+    assert watching[-1].shown == [(8, 16, "uint8")]
 
 
 def test_data_that_end_too_early_are_an_error(tmp_path, monkeypatch):
@@ -133,7 +138,7 @@ def test_data_that_end_too_early_are_an_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(backends.TensorFlowBackend, "data", short)
     with pytest.raises(RuntimeError, match="expected batches up to step 16; Received: the last at step 3"):
-        train(Recipe(**FIELDS), name="short", work_dir=tmp_path)
+        train(Recipe(**SMALL), name="short", work_dir=tmp_path)
 
 
 class StopAt(keras.callbacks.Callback):
@@ -142,7 +147,7 @@ class StopAt(keras.callbacks.Callback):
 
 
 def test_a_run_that_is_stopped_within_an_epoch(tmp_path):
-    recipe = Recipe(**FIELDS, checkpoint_every=1)
+    recipe = Recipe(**SMALL, checkpoint_every=1)
     metrics = train(recipe, name="stopped", work_dir=tmp_path, callbacks=[StopAt()])
     assert max(line["step"] for line in lines(tmp_path)) == 6, "in the second of four epochs of four steps"
     assert [line["step"] for line in lines(tmp_path) if "val_loss" in line][-1] == 6
@@ -154,7 +159,7 @@ def test_a_run_that_is_stopped_within_an_epoch(tmp_path):
 
 def test_weights_that_are_no_numbers_are_never_a_checkpoint(tmp_path):
     recipe = Recipe(
-        **{**FIELDS, "learning_rate": 1e38, "bias_multiplier": 1e6, "schedule": "constant"}, checkpoint_every=1
+        **{**SMALL, "learning_rate": 1e38, "bias_multiplier": 1e6, "schedule": "constant"}, checkpoint_every=1
     )
     with pytest.raises(NotFiniteError, match="after step 1; the last good checkpoint: there is none"):
         train(recipe, name="diverges", work_dir=tmp_path)
@@ -182,7 +187,7 @@ def test_a_fine_tuned_model_says_how_it_was_evaluated():
 
 def test_an_evaluation_at_a_size_of_its_own(tmp_path):
     """The data set's images are of 32 pixels; the network trains on them at 24, and is evaluated at 32."""
-    recipe = Recipe(**{**FIELDS, "sizes": (24,), "eval_size": 32, "epochs": 1})
+    recipe = Recipe(**{**NARROW, "sizes": (24,), "eval_size": 32, "epochs": 1})
     metrics = train(recipe, name="sizes", work_dir=tmp_path, predict=tmp_path / "out.npz")
     model = from_hub(tmp_path / "model")
     spec = model_spec(model)
@@ -202,14 +207,14 @@ def test_rows_without_an_image_are_counted(tmp_path, monkeypatch, caplog):
             Image.new("RGB", (32, 32), (25 * number, 0, 0)).save(path)
     (tmp_path / "photos" / "b" / "0.png").write_bytes(b"no image")
     monkeypatch.setattr(run.BrokenImages, "__call__", lambda self, name: None)
-    recipe = Recipe(**{**FIELDS, "dataset": "folder", "batch_size": 8, "epochs": 3, "evaluate_every": 3})
+    recipe = Recipe(**{**SMALL, "dataset": "folder", "batch_size": 8, "epochs": 3, "evaluate_every": 3})
     with caplog.at_level("WARNING", "training"):
         train(recipe, name="broken", data_dir=tmp_path / "photos", work_dir=tmp_path / "run")
     assert "Images that could not be decoded were left out 3 times." in caplog.text
 
 
 def test_network_in_network_is_trained_by_the_same_loop(tmp_path):
-    fields = {**FIELDS, "architecture": "NetworkInNetwork", "variant": "cifar10", "stem": "imagenet", "epochs": 1}
+    fields = {**SMALL, "epochs": 1}
     train(Recipe(**fields), name="nin", work_dir=tmp_path)
     model = from_hub(tmp_path / "model")
     assert isinstance(model_spec(model), NetworkInNetworkSpec) and model_spec(model).variant == "cifar10"

@@ -104,7 +104,7 @@ def communities(observed: np.ndarray, related: np.ndarray, *, share=0.6, overlap
         observed: bool (samples, units).
         related: bool (units, units), symmetric: pairs that share a parent.
         share: of the samples in which the two of a pair are on, and not by chance, in which its siblings are on too.
-        overlap: sets that share so much of the larger one are one.
+        overlap: sets that share more than this of the larger one are one.
         support: share of a set's pairs that must have led to it, or to what is the same.
 
     Returns:
@@ -149,7 +149,7 @@ def communities(observed: np.ndarray, related: np.ndarray, *, share=0.6, overlap
 
 def _same(a: set, b: set, overlap: float) -> bool:
     shared = len(a & b)
-    return shared >= overlap * max(len(a), len(b)) or shared == min(len(a), len(b))
+    return shared > overlap * max(len(a), len(b)) or shared == min(len(a), len(b))
 
 
 def hidden_values(observed: np.ndarray, children: list[np.ndarray], *, share=0.5) -> np.ndarray:
