@@ -94,3 +94,12 @@ def test_wrong_arguments(options):
 def test_nothing_observed():
     with pytest.raises(ValueError, match=r"\(samples, units\); Received: shape \(0, 7\)"):
         recover(np.zeros((0, 7)))
+
+
+def test_sets_that_share_a_half_are_two():
+    """Of pairs that have a unit in common each is a set of its own; with a degree of four most sets are pairs."""
+    network = SparseNetwork.random(1000, 4, 0.005)
+    edges = network.weights[0] > 0
+    found = score(recover(network.sample(20_000))[0], network.weights[0])
+    visible = edges[:, edges.sum(0) > 1].sum() / edges.sum()
+    assert found.precision > 0.99 and visible - 0.01 < found.recall <= visible

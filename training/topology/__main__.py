@@ -36,7 +36,7 @@ def main(argv=None) -> int:
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m training.topology", description=__doc__.splitlines()[0])
-    programs = parser.add_subparsers(required=True, metavar="report|grow")
+    programs = parser.add_subparsers(required=True, metavar="report|grow|recovery")
 
     report = programs.add_parser("report", help="correlations of a trained network, and what they ask for")
     report.set_defaults(program=_report)
@@ -56,6 +56,11 @@ def _parser():
     grow.add_argument("--limit", type=int, default=1024, help="images for the statistics (default: 1024)")
     grow.add_argument("--modules", type=int, default=9, help="how many, from 3a on (default: 9)")
     grow.add_argument("--out", type=pathlib.Path, required=True, help="a JSON file for what has grown")
+
+    recovery = programs.add_parser("recovery", help="random sparse networks, and how much of them is found again")
+    recovery.set_defaults(program=_recovery)
+    recovery.add_argument("--seeds", type=int, default=2, help="networks of each kind (default: 2)")
+    recovery.add_argument("--out", type=pathlib.Path, required=True, help="a folder for the figures and their picture")
 
     for program in (report, grow):
         program.add_argument("--data-dir", type=pathlib.Path, help="TFDS's folder")
@@ -79,6 +84,14 @@ def _grow(arguments) -> str:
         recipe, arguments.data_dir, epochs=arguments.epochs, images=arguments.limit, modules=arguments.modules
     )
     return write(stages, recipe, arguments.out)
+
+
+def _recovery(arguments) -> str:
+    from training.topology.recovery import sweep
+
+    if arguments.seeds < 1:
+        raise ValueError(f"expected a network of each kind at least; Received: --seeds {arguments.seeds}")
+    return sweep(arguments.out, seeds=arguments.seeds)
 
 
 if __name__ == "__main__":
