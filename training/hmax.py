@@ -1,0 +1,115 @@
+"""HMAX with a linear classifier: prototypes cut out of training images, all features once, and a layer upon them.
+
+python -m training.hmax --data cifar10 --data-dir DATASETS --out hmax.json
+"""
+
+import argparse
+import json
+import logging
+import os
+import pathlib
+import sys
+import time
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+
+
+def train(data, data_dir, *, train_split, eval_split, size, prototypes, bands, epochs, limit=None, seed=0) -> dict:
+    """Trains and evaluates.
+
+    Args:
+        data, data_dir, train_split, eval_split: as of `keras_inception.datasets.open_source`.
+        size: height and width of the images in pixels; they are resized by the short side and cropped.
+        prototypes, bands: of `HMAX`.
+        epochs: of the linear classifier, upon features that are computed once.
+        limit: images of each split; None for all.
+        seed: of prototypes, initial weights and order.
+
+    Returns:
+        Accuracy of both splits, parameters, multiply-adds, and how it was trained.
+    """
+    import keras
+    import numpy as np
+
+    from keras_inception.datasets import open_source
+    from keras_inception.models.hmax import HMAX, imprint
+    from keras_inception.models.operations import multiply_adds
+    from training.input_pipeline import evaluation_batches
+
+    keras.utils.set_random_seed(seed)
+    started = time.monotonic()
+    splits = {}
+    for split in (train_split, eval_split):
+        source = open_source(data, split, data_dir)
+        count = len(source) if limit is None else min(limit, len(source))
+        batches = evaluation_batches(source, size=size, resize_to=size, batch_size=BATCH).take(-(-count // BATCH))
+        splits[split] = batches, count
+    images = np.concatenate([x.numpy() for x, _, _ in splits[train_split][0].take(10)])
+    model = HMAX(prototypes, patch_sizes=(4, 8), bands=bands, input_shape=(size, size, 3), beta=None)
+    imprint(model, images, seed=seed)
+    features = {name: _features(model, *split) for name, split in splits.items()}
+    head = keras.Sequential([keras.layers.BatchNormalization(), keras.layers.Dense(len(source.classes))])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    head.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
+    head.fit(*features[train_split], batch_size=BATCH, epochs=epochs, verbose=0)
+    accuracies = {name: head.evaluate(*known, batch_size=BATCH, verbose=0)[1] for name, known in features.items()}
+    whole = keras.Sequential([model, *head.layers])
+    whole.build((None, size, size, 3))
+    return {
+        "accuracy": {name: round(value, 4) for name, value in accuracies.items()},
+        "images": {name: len(labels) for name, (_, labels) in features.items()},
+        "parameters": whole.count_params(),
+        "multiply-adds": multiply_adds(whole),
+        "prototypes": prototypes,
+        "bands": list(bands),
+        "epochs of the classifier": epochs,
+        "minutes": round((time.monotonic() - started) / 60, 1),
+    }
+
+
+def _features(model, batches, count):
+    """C2 of the first images, and their labels; without those that are broken."""
+    import numpy as np
+
+    parts = [(model.predict_on_batch(x), y.numpy(), w.numpy()) for x, y, w in batches]
+    values, labels, weights = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
+    return values[weights > 0], labels[weights > 0]
+
+
+def main(argv=None) -> int:
+    """Runs the program; the exit code is 1 after an error, said in one sentence."""
+    parser = argparse.ArgumentParser(prog="python -m training.hmax", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="cifar10", help="a TFDS data set, or a folder of images (default: cifar10)")
+    parser.add_argument("--data-dir", type=pathlib.Path, help="TFDS's folder, or the folder of images")
+    parser.add_argument("--train-split", default="train")
+    parser.add_argument("--eval-split", default="test")
+    parser.add_argument("--size", type=int, default=32, help="height and width of the images (default: 32)")
+    parser.add_argument("--prototypes", type=int, default=2000, help="of 4 x 4 and 8 x 8 together (default: 2000)")
+    parser.add_argument("--bands", type=int, nargs="+", default=[1, 2, 3], help="of HMAX's eight (default: 1 2 3)")
+    parser.add_argument("--epochs", type=int, default=20, help="of the linear classifier (default: 20)")
+    parser.add_argument("--limit", type=int, help="images of each split")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="a JSON file for the result")
+    arguments = vars(parser.parse_args(argv))
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    from training.run import one_sentence
+
+    out = arguments.pop("out")
+    try:
+        result = train(arguments.pop("data"), arguments.pop("data_dir"), **arguments)
+        out.write_text(json.dumps(result, indent=1) + "\n")
+    except Exception as error:
+        sentence = one_sentence(error)
+        if sentence is None:
+            raise
+        print(f"hmax: {sentence}", file=sys.stderr)
+        return 1
+    print(json.dumps(result, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
