@@ -1,0 +1,106 @@
+"""What finished runs have made, side by side: parameters, multiply-adds, accuracy, and how they were trained.
+
+    python -m training.compare RUN [RUN ...] [HMAX.json ...]
+
+A run is the work directory of `training.train`; a JSON file is what `training.hmax` wrote.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import sys
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the comparison.
+
+    Args:
+        name: of the run.
+        parameters: of all layers, without the moving statistics of batch normalization.
+        multiply_adds: for one image at the size of the evaluation.
+        accuracy: top-1, a fraction.
+        trained: for how long, in words.
+    """
+
+    name: str
+    parameters: int
+    multiply_adds: int
+    accuracy: float
+    trained: str
+
+
+def read_run(folder) -> Row:
+    """Reads the work directory of a finished run.
+
+    Raises:
+        ValueError: it is none.
+    """
+    from keras_inception import from_hub
+    from keras_inception.models.operations import multiply_adds
+
+    folder = pathlib.Path(folder)
+    if not (folder / "model").is_dir() or not (folder / "run.json").is_file():
+        raise ValueError(f"expected the work directory of a finished training; Received: {folder}")
+    recipe = json.loads((folder / "run.json").read_text())["recipe"]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    evaluations = [line["val_accuracy"] for line in lines if "val_accuracy" in line]
+    if not evaluations:
+        raise ValueError(f"expected a run that was evaluated; Received: {folder}")
+    model = from_hub(folder / "model")
+    weights = [weight for weight in model.weights if not weight.name.startswith("moving_")]
+    sizes = sorted(set(recipe["sizes"]))
+    trained = f"{recipe['epochs']} epoch{'s' * (recipe['epochs'] > 1)} at {' and '.join(map(str, sizes))} pixels"
+    parameters = sum(math.prod(weight.shape) for weight in weights)
+    return Row(folder.name, parameters, multiply_adds(model), evaluations[-1], trained)
+
+
+def read_hmax(path) -> Row:
+    """Reads what `training.hmax` wrote; its accuracy is that of the split it did not train on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    path = pathlib.Path(path)
+    try:
+        data = json.loads(path.read_text())
+        _, accuracy = data["accuracy"].values()
+        trained = f"a linear classifier, {data['epochs of the classifier']} epochs"
+        return Row(path.stem, data["parameters"], data["multiply-adds"], accuracy, trained)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected what training.hmax wrote; Received: {path} ({error})") from error
+
+
+def table(rows: list[Row]) -> str:
+    """The comparison as a Markdown table."""
+    lines = ["| | parameters | multiply-adds | accuracy | trained |", "|---|---|---|---|---|"]
+    for row in rows:
+        costs = f"{row.parameters:,} | {row.multiply_adds / 1e6:.1f}M"
+        lines.append(f"| {row.name} | {costs} | {100 * row.accuracy:.2f} % | {row.trained} |")
+    return "\n".join(lines)
+
+
+def main(argv=None) -> int:
+    """Runs the program; the exit code is 1 after an error, said in one sentence."""
+    parser = argparse.ArgumentParser(prog="python -m training.compare", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="a run's folder, or a JSON file")
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    from training.run import one_sentence
+
+    try:
+        print(table([read_hmax(run) if run.suffix == ".json" else read_run(run) for run in arguments.runs]))
+    except Exception as error:
+        sentence = one_sentence(error)
+        if sentence is None:
+            raise
+        print(f"compare: {sentence}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
