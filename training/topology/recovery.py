@@ -86,7 +86,7 @@ def sweep(out, *, sweeps=SWEEPS, two_layers=TWO_LAYERS, usual=USUAL, seeds=2) ->
     out.mkdir(parents=True, exist_ok=True)
     data = {"usual": usual, "networks of each kind": seeds, "one layer": found, "two layers": deep}
     (out / "recovery.json").write_text(json.dumps(data, indent=1) + "\n")
-    draw(out / "recovery.png", found, usual)
+    draw(out / "recovery.png", found, deep, usual)
     lines = [f"{'':>22} recall  precision  to be seen at all"]
     rows = [(f"{name} {row[name]:g}", row) for name, rows in found.items() for row in rows]
     for row in deep:
@@ -98,20 +98,36 @@ def sweep(out, *, sweeps=SWEEPS, two_layers=TWO_LAYERS, usual=USUAL, seeds=2) ->
     return "\n".join(lines)
 
 
-def draw(png, found: dict[str, list[dict]], usual: dict) -> None:
-    """Recall and precision over what varies, a panel each."""
-    figure = empty_figure(3.4 * len(found), 3.6)
-    for axis, (name, rows) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
+def draw(png, found: dict[str, list[dict]], deep: list[dict], usual: dict) -> None:
+    """Recall and precision over what varies, a panel each; in the last, both layers of deeper networks."""
+    figure = empty_figure(3.4 * (len(found) + 1), 3.6)
+    axes = figure.subplots(1, len(found) + 1, squeeze=False)[0]
+    for axis, (name, rows) in zip(axes, found.items(), strict=False):
+        others = ", ".join(f"{key} {value:g}" for key, value in usual.items() if key != name)
+        _panel(axis, name, [row[name] for row in rows], others)
         at = [row[name] for row in rows]
         axis.plot(at, [row["identifiable"] for row in rows], "--", color="#b0b0b0", label="to be seen at all")
-        axis.plot(at, [row["recall"] for row in rows], "o-", color="#3182bd", label="recall")
-        # None where nothing was found.
-        precision = [np.nan if row["precision"] is None else row["precision"] for row in rows]
-        axis.plot(at, precision, "s-", color="#d95f02", label="precision")
-        axis.set(xscale="log", title=name, ylim=(-0.03, 1.03))
-        others = ", ".join(f"{key} {value:g}" for key, value in usual.items() if key != name)
-        axis.set_xlabel(others, fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.axhline(0.95, color="#e0e0e0", linewidth=0.8, zorder=0)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+        _lines(axis, at, rows, "-", "")
+    at = [row["width"] for row in deep]
+    _panel(axes[-1], "width, two hidden layers", at, "degree and density: see recovery.json")
+    for layer, style in (("lower", "-"), ("upper", ":")):
+        _lines(axes[-1], at, [row[layer] for row in deep], style, f", {layer} layer")
+    for axis in (axes[0], axes[-1]):
+        axis.legend(frameon=False, fontsize=8, loc="lower left")
     figure.savefig(png, dpi=110)
+
+
+def _panel(axis, title, at, below) -> None:
+    axis.set(xscale="log", title=title, ylim=(-0.03, 1.03))
+    axis.set_xticks(at, [f"{value:g}" for value in at], fontsize=8, rotation=45)
+    axis.minorticks_off()
+    axis.set_xlabel(below, fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.axhline(0.95, color="#e0e0e0", linewidth=0.8, zorder=0)
+
+
+def _lines(axis, at, rows, style, label) -> None:
+    # Where nothing was found, there is no precision.
+    precision = [np.nan if row["precision"] is None else row["precision"] for row in rows]
+    axis.plot(at, [row["recall"] for row in rows], f"o{style}", color="#3182bd", label=f"recall{label}")
+    axis.plot(at, precision, f"s{style}", color="#d95f02", label=f"precision{label}")
