@@ -32,7 +32,7 @@ test: lint  ## lint, and the tests that need no other framework
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 distributed: .venv/installed-parity  ## training in several processes and on several devices, killed for real
-	$(BIN)/python -m pytest --import-mode=importlib -o addopts= -n 2 --dist worksteal tests/distributed
+	$(BIN)/python -m pytest --import-mode=importlib -o addopts= -n 2 --dist worksteal --durations=15 tests/distributed
 
 parity: .venv/installed-parity  ## the tests against torchvision, TF-slim, OpenCV's Caffe importer, ONNX Runtime, JAX and PyTorch
 	$(BIN)/python -m pytest --import-mode=importlib -o addopts= -n 2 --dist loadfile tests/parity

@@ -276,4 +276,4 @@ def draw_correlations(png, trained: dict[str, LayerStatistics], untrained: dict[
             shown = axes[row, column].imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="antialiased")
             axes[row, column].set(title=f"{kind}, inputs of {module}", xticks=[], yticks=[])
     figure.colorbar(shown, ax=axes, shrink=0.6, label="correlation at one place")
-    figure.savefig(png, dpi=110)
+    figure.savefig(png, dpi=70)  # noise makes large files
