@@ -1,6 +1,7 @@
 """The comparison of runs: what it reads of a real one, and of an HMAX."""
 
 import json
+import shutil
 
 import pytest
 
@@ -49,6 +50,19 @@ def test_what_is_none_of_ours_is_one_sentence(tmp_path, capsys, text):
     assert capsys.readouterr().err.startswith("compare: expected what training.hmax wrote; Received: ")
 
 
-def test_a_folder_that_is_no_run(tmp_path, capsys):
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"recipe": {"epochs": 1, "sizes": [32]}}'])
+def test_a_folder_that_is_no_run(tmp_path, capsys, text):
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+        (tmp_path / "metrics.jsonl").write_text("")
     assert main([str(tmp_path)]) == 1
-    assert "expected the work directory of a finished training" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "expected the work directory of a finished training" in error
+
+
+def test_a_line_that_is_being_written_does_not_count(run, tmp_path):
+    folder = tmp_path / "nin"
+    shutil.copytree(run[0], folder)
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 9, "val_lo')
+    assert read_run(folder) == read_run(run[0])

@@ -45,6 +45,7 @@ def test_gabor_filters_and_prototypes_by_hand():
     "layer, message",
     [
         (keras.layers.DepthwiseConv2D(3, name="deep"), "Received: deep, a DepthwiseConv2D"),
+        (keras.layers.Dense(4, name="dense"), r"maps of known size; Received: dense, of shape \(None, None, 8, 4\)"),
         (keras.layers.Conv2D(4, 3, name="conv"), r"maps of known size; Received: conv, of shape \(None, None, 6, 4\)"),
     ],
 )

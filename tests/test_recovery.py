@@ -35,7 +35,7 @@ def test_a_sweep_is_written_and_drawn(tmp_path):
     assert [row["samples"] for row in data["one layer"]["samples"]] == [20, 3000]
     same = data["one layer"]["samples"][1], data["one layer"]["degree"][1]
     assert same[0]["recall"] == same[1]["recall"] > 0.8, "one network, in both sweeps"
-    assert data["two layers"][0]["upper"].keys() == {"recall", "precision", "identifiable", "on"}
+    assert data["two layers"][0]["upper"].keys() == {"recall", "precision", "identifiable", "observed on"}
     assert table.count("\n") == 6 and "degree 6" in table and " -  " in table.splitlines()[1]
     assert (tmp_path / "recovery.png").read_bytes().startswith(b"\x89PNG")
 
@@ -43,6 +43,12 @@ def test_a_sweep_is_written_and_drawn(tmp_path):
 def test_no_network_is_one_sentence(tmp_path, capsys):
     assert main(["recovery", "--seeds", "0", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("topology: expected a network of each kind")
+
+
+def test_help_names_all_programs(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0 and "report|grow|recovery" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [[], ["grow"]])

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_inception import GoogLeNet
 from keras_inception.layers.cost import reduced_module
@@ -14,7 +15,7 @@ from keras_inception.topology import correlation_statistics
 from training.recipe import Recipe, with_settings
 from training.topology import growth, predictions
 from training.topology.__main__ import main
-from training.topology.report import in_short, module_inputs, report, untrained_like
+from training.topology.report import analyse, in_short, module_inputs, read_images, report, untrained_like
 
 TABLE = (64, 96, 128, 16, 32, 32)
 
@@ -30,6 +31,8 @@ def test_rising_compares_modules_on_maps_of_one_size():
     assert predictions.rising([2, 1, 1, 0], sizes) == 0
     assert predictions.rising([1, 2, 1, 1], sizes) == 0.75, "a tie is half"
     assert predictions.rising([1, 3, 2], [(8, 8)] * 3) == pytest.approx(2 / 3)
+    by_map = predictions.rising_by_map([1, 2, 1, 1, 5], [*sizes, (2, 2)])
+    assert by_map == {(8, 8): (1, 1), (4, 4): (0.5, 1)}
     with pytest.raises(ValueError, match="two modules on maps of one size"):
         predictions.rising([1, 2], [(8, 8), (4, 4)])
 
@@ -47,23 +50,25 @@ def test_the_measures_by_hand():
 
 
 @pytest.mark.parametrize(
-    "trained, control, outcome, learned",
+    "trained, control, outcome, effect, said",
     [
-        ((1.0, 0.75), (0.2, 0.5), "holds", True),
-        ((1.0, 0.75), (0.2, 0.7), "holds", False),
-        ((0.4, 0.0), (0.4, 0.4), "fails", False),
-        ((0.9, 0.7), (0.1, 0.1), "undecided", True),
-        ((0.4, 0.5), (0.1, 0.1), "undecided", True),
+        ((1.0, 0.75), (0.2, 0.5), "holds", "more", "holds; training made it more so. 1.00 (0.20), 0.75 (0.50)."),
+        ((1.0, 0.75), (0.2, 0.7), "holds", "unclear", "holds; what training does to it depends on the threshold."),
+        ((1.0, 0.9), (0.9, 1.0), "holds", "same", "holds; untrained networks are much the same."),
+        ((0.4, 0.0), (0.4, 0.2), "fails", "same", "does not hold; untrained networks are much the same."),
+        ((0.4, 0.0), (1.0, 0.25), "fails", "less", "does not hold; training made it less so."),
+        ((0.9, 0.7), (0.1, 0.1), "undecided", "more", "is undecided; training made it more so."),
+        ((0.6, 0.5), (1.0, 0.9), "undecided", "less", "is undecided; training made it less so."),
     ],
 )
-def test_an_expectation_can_come_out_either_way(trained, control, outcome, learned):
+def test_an_expectation_can_come_out_either_way(trained, control, outcome, effect, said):
     values = (dict(zip((0.2, 0.5), part, strict=True)) for part in (trained, control))
     finding = predictions.Finding("groups are wide", *values)
-    assert (finding.outcome, finding.learned) == (outcome, learned)
-    assert finding.sentence().startswith("Groups are wide: ")
-    assert f"{trained[0]:.2f} ({control[0]:.2f})" in finding.sentence()
+    assert (finding.outcome, finding.effect) == (outcome, effect)
+    assert finding.sentence().startswith(f"Groups are wide: {said}")
     short = in_short([finding])
     assert {"holds": "1 hold", "fails": "1 fails", "undecided": "1 cannot be decided"}[outcome] in short
+    assert ("brought about what holds" in short) == (outcome == "holds" and effect == "more")
 
 
 def test_planted_statistics_are_asked_for():
@@ -99,6 +104,7 @@ def test_a_whole_report(tmp_path):
     text = report("cifar10", images, tmp_path, thresholds=(0.3,), controls=1, positions=8, described="noise")
     assert text == (tmp_path / "report.md").read_text()
     assert "64 images (noise)" in text and text.count("\n| 4") == 5 and "## Verdict" in text
+    assert all(f"{pairs} on maps of {side} x {side}: " in text for pairs, side in ((1, 16), (10, 8), (1, 4)))
     data = json.loads((tmp_path / "report.json").read_text())
     assert [m["module"] for m in data["trained"]["0.3"]] == "3a 3b 4a 4b 4c 4d 4e 5a 5b".split()
     assert len(data["untrained"]) == 1 and len(data["findings"]) == 4
@@ -106,6 +112,33 @@ def test_a_whole_report(tmp_path):
         assert finding["sentence"] in text and 0 <= finding["trained"]["0.3"] <= 1
     for picture in ("topology.png", "correlations.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_images_come_from_all_over_a_folder_and_broken_ones_are_left_out(tmp_path):
+    for label in "ab":
+        for number in range(70):
+            path = tmp_path / "photos" / label / f"{number:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 40), (200, 0, 0) if label == "a" else (0, 200, 0)).save(path)
+            if number < 35:
+                path.write_bytes(b"no image")
+    images = read_images("folder", "all", tmp_path / "photos", 32, 128)
+    assert images.shape[1:] == (32, 32, 3) and 40 < len(images) < 88, "half of 128"
+    reds = (images[:, 16, 16, 0] > 100).mean()
+    assert 0.25 < reds < 0.75, "of both classes"
+    assert images.max(axis=(1, 2, 3)).min() > 100, "nothing black"
+    for count in (63, 0, -5):
+        with pytest.raises(ValueError, match=f"64 images or more; Received: {count}"):
+            read_images("folder", "all", tmp_path / "photos", 32, count)
+
+
+def test_a_variant_without_5x5_convolutions_is_refused(recipe):
+    with pytest.raises(ValueError, match="with convolutions of 5x5; Received: torchvision, of 3x3"):
+        analyse(
+            GoogLeNet(weights=None, variant="torchvision", input_shape=(64, 64, 3)), np.zeros((64, 64, 64, 3)), (), 1
+        )
+    with pytest.raises(ValueError, match="with convolutions of 5x5; Received: slim, of 3x3"):
+        growth.grow_by_recipe(dataclasses.replace(recipe, variant="slim"), None)
 
 
 @pytest.mark.parametrize("options", [{"controls": 0}, {"thresholds": ()}])
@@ -159,8 +192,11 @@ def test_a_trunk_ends_where_the_next_module_stands(recipe):
         assert sum(found.name.endswith("_output") for found in model.layers) == count
 
 
-def test_two_modules_grow_and_are_trained_as_a_googlenet(recipe, tmp_path):
-    stages = growth.grow_by_recipe(recipe, None, images=64, modules=2)
+def test_two_modules_grow_and_are_trained_as_a_googlenet(recipe, tmp_path, monkeypatch):
+    build, averages = growth.build_optimizer, []
+    monkeypatch.setattr(growth, "build_optimizer", lambda r, model: averages.append(r.average) or build(r, model))
+    stages = growth.grow_by_recipe(dataclasses.replace(recipe, average=0.9999), None, images=64, modules=2)
+    assert averages == [None, None], "fit would leave the average in place of the weights: nearly the first ones"
     assert [stage.layer for stage in stages] == ["pool2_3x3_s2", "inception_3a_output"]
     budgets, inputs = growth.hand_made_costs(recipe)[:2], (192, stages[0].widths.output)
     for stage, budget, channels in zip(stages, budgets, inputs, strict=True):

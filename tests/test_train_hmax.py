@@ -14,9 +14,9 @@ def test_it_learns_what_the_synthetic_images_are(tmp_path, capsys):
     result = json.loads(out.read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert result["images"] == {"train": 512, "validation": 160}
-    # HMAX sees grey, and five pairs of the ten classes differ in colour alone; chance is 0.1.
-    assert result["accuracy"]["validation"] > 0.15
-    assert result["parameters"] == 40 * 4 * (16 + 64) + 4 * 80 + 80 * 10 + 10
+    # HMAX sees grey, and five pairs of the ten classes differ in colour alone: half of them right would be all that there is to see.
+    assert result["accuracy"]["validation"] > 0.35
+    assert result["parameters"] == 40 * 4 * (16 + 64) + 2 * 80 + 80 * 10 + 10
     assert result["multiply-adds"] > 1e6
 
 
@@ -26,6 +26,8 @@ def test_it_learns_what_the_synthetic_images_are(tmp_path, capsys):
         (["--bands", "9"], "expected bands among 1, 2"),
         (["--prototypes", "3"], "as many prototypes of each"),
         (["--eval-split", "test"], "train or validation"),
+        (["--eval-split", "train"], "two splits"),
+        (["--limit", "0"], "an image of each at least"),
         (["--data", "folder", "--data-dir", "nowhere"], "nowhere"),
     ],
 )

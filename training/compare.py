@@ -8,10 +8,11 @@ A run is the work directory of `training.train`; a JSON file is what `training.h
 import argparse
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import sys
+
+from training.curves import read_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,22 +41,21 @@ def read_run(folder) -> Row:
         ValueError: it is none.
     """
     from keras_inception import from_hub
-    from keras_inception.models.operations import multiply_adds
+    from keras_inception.models.operations import multiply_adds, parameters
 
     folder = pathlib.Path(folder)
-    if not (folder / "model").is_dir() or not (folder / "run.json").is_file():
-        raise ValueError(f"expected the work directory of a finished training; Received: {folder}")
-    recipe = json.loads((folder / "run.json").read_text())["recipe"]
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    evaluations = [line["val_accuracy"] for line in lines if "val_accuracy" in line]
-    if not evaluations:
-        raise ValueError(f"expected a run that was evaluated; Received: {folder}")
-    model = from_hub(folder / "model")
-    weights = [weight for weight in model.weights if not weight.name.startswith("moving_")]
-    sizes = sorted(set(recipe["sizes"]))
-    trained = f"{recipe['epochs']} epoch{'s' * (recipe['epochs'] > 1)} at {' and '.join(map(str, sizes))} pixels"
-    parameters = sum(math.prod(weight.shape) for weight in weights)
-    return Row(folder.name, parameters, multiply_adds(model), evaluations[-1], trained)
+    try:
+        recipe = json.loads((folder / "run.json").read_text())["recipe"]
+        epochs, sizes = recipe["epochs"], sorted(set(recipe["sizes"]))
+        _, evaluations, _ = read_metrics(folder / "metrics.jsonl")
+        model = from_hub(folder / "model")
+        accuracy = evaluations["accuracy"][-1]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"expected the work directory of a finished training; Received: {folder} ({type(error).__name__}: {error})"
+        ) from error
+    trained = f"{epochs} epoch{'s' * (epochs > 1)} at {' and '.join(map(str, sizes))} pixels"
+    return Row(folder.name, parameters(model), multiply_adds(model), accuracy, trained)
 
 
 def read_hmax(path) -> Row:
@@ -67,7 +67,7 @@ def read_hmax(path) -> Row:
     path = pathlib.Path(path)
     try:
         data = json.loads(path.read_text())
-        _, accuracy = data["accuracy"].values()
+        *_, accuracy = data["accuracy"].values()
         trained = f"a linear classifier, {data['epochs of the classifier']} epochs"
         return Row(path.stem, data["parameters"], data["multiply-adds"], accuracy, trained)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -29,24 +29,33 @@ def train(data, data_dir, *, train_split, eval_split, size, prototypes, bands, e
 
     Returns:
         Accuracy of both splits, parameters, multiply-adds, and how it was trained.
+
+    Raises:
+        ValueError: an argument is not what it can be.
     """
     import keras
     import numpy as np
 
     from keras_inception.datasets import open_source
     from keras_inception.models.hmax import HMAX, imprint
-    from keras_inception.models.operations import multiply_adds
+    from keras_inception.models.operations import multiply_adds, parameters
     from training.input_pipeline import evaluation_batches
 
+    if train_split == eval_split or (limit is not None and limit < 1):
+        raise ValueError(
+            "expected two splits, and an image of each at least; Received: "
+            f"train_split={train_split!r}, eval_split={eval_split!r}, limit={limit}"
+        )
     keras.utils.set_random_seed(seed)
     started = time.monotonic()
     splits = {}
     for split in (train_split, eval_split):
         source = open_source(data, split, data_dir)
         count = len(source) if limit is None else min(limit, len(source))
-        batches = evaluation_batches(source, size=size, resize_to=size, batch_size=BATCH).take(-(-count // BATCH))
-        splits[split] = batches, count
-    images = np.concatenate([x.numpy() for x, _, _ in splits[train_split][0].take(10)])
+        # In the order of a seed, for prototypes come from the first, and a folder has its classes one after another.
+        batches = evaluation_batches(source, size=size, resize_to=size, batch_size=BATCH, seed=seed)
+        splits[split] = batches.take(-(-count // BATCH)), count
+    images = np.concatenate([x.numpy()[w.numpy() > 0] for x, _, w in splits[train_split][0].take(10)])
     model = HMAX(prototypes, patch_sizes=(4, 8), bands=bands, input_shape=(size, size, 3), beta=None)
     imprint(model, images, seed=seed)
     features = {name: _features(model, *split) for name, split in splits.items()}
@@ -60,7 +69,7 @@ def train(data, data_dir, *, train_split, eval_split, size, prototypes, bands, e
     return {
         "accuracy": {name: round(value, 4) for name, value in accuracies.items()},
         "images": {name: len(labels) for name, (_, labels) in features.items()},
-        "parameters": whole.count_params(),
+        "parameters": parameters(whole),
         "multiply-adds": multiply_adds(whole),
         "prototypes": prototypes,
         "bands": list(bands),
@@ -99,6 +108,7 @@ def main(argv=None) -> int:
 
     out = arguments.pop("out")
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         result = train(arguments.pop("data"), arguments.pop("data_dir"), **arguments)
         out.write_text(json.dumps(result, indent=1) + "\n")
     except Exception as error:

@@ -123,6 +123,7 @@ def evaluation_batches(
     resize_to: int,
     batch_size: int,
     worker: tuple[int, int] = (0, 1),
+    seed: int | None = None,
     broken: str = "skip",
     on_broken=None,
 ):
@@ -131,6 +132,7 @@ def evaluation_batches(
     Args:
         source, size, batch_size, worker, broken, on_broken: as for `training_batches`.
         resize_to: short side in pixels before the central crop.
+        seed: of the order, as far as the source shuffles its examples; None for the source's own.
 
     Returns:
         A `tf.data.Dataset` as from `training_batches`. All batches are full, and all workers have equally many; the
@@ -149,7 +151,7 @@ def evaluation_batches(
         return center(example["image"], size, resize_to)
 
     def chunks_from(number):
-        return _worker_rows(source.references(), batch_size, worker).skip(number * chunk).batch(chunk)
+        return _worker_rows(source.references(seed=seed), batch_size, worker).skip(number * chunk).batch(chunk)
 
     whole, rest = divmod(len(source), batch_size)
     examples = whole * rows + min(max(0, rest - worker[0] * rows), rows)

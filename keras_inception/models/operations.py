@@ -35,12 +35,12 @@ def _of(node) -> int:
         filters = sum(size**2 for size in layer.sizes) * len(layer.orientations) * colours
         return filters * _places(layer, node.output_tensors[0].shape, layer.data_format)
     if isinstance(layer, Prototypes):
-        sides = [max(1, n - layer.size + 1) for n in node.input_tensors[0].shape[1:3]]
-        return math.prod(layer.kernel.shape) * math.prod(sides)
+        sides = _known(layer, node.input_tensors[0].shape)[1:3]
+        return math.prod(layer.kernel.shape) * math.prod(max(1, n - layer.size + 1) for n in sides)
     if type(layer) is keras.layers.Conv2D:
         return math.prod(layer.kernel.shape) * _places(layer, node.output_tensors[0].shape, layer.data_format)
     if type(layer) is keras.layers.Dense:
-        return math.prod(layer.kernel.shape) * math.prod(node.output_tensors[0].shape[1:-1])
+        return math.prod(layer.kernel.shape) * math.prod(_known(layer, node.output_tensors[0].shape)[1:-1])
     if any(len(weight.shape) > 1 for weight in getattr(layer, "weights", ())):
         raise ValueError(
             f"expected kernels of Conv2D, Dense, GaborFilterBank and Prototypes alone; Received: {layer.name}, a "
@@ -50,7 +50,15 @@ def _of(node) -> int:
 
 
 def _places(layer, shape, data_format) -> int:
-    sides = shape[1:3] if data_format == "channels_last" else shape[2:4]
-    if None in sides:
+    return math.prod(_known(layer, shape)[1:3] if data_format == "channels_last" else _known(layer, shape)[2:4])
+
+
+def _known(layer, shape) -> tuple:
+    if None in shape[1:]:
         raise ValueError(f"expected maps of known size; Received: {layer.name}, of shape {tuple(shape)}")
-    return math.prod(sides)
+    return tuple(shape)
+
+
+def parameters(model) -> int:
+    """How many numbers a model has, learned or fixed: all weights but the moving statistics of batch normalization."""
+    return sum(math.prod(weight.shape) for weight in model.weights if not weight.name.startswith("moving_"))

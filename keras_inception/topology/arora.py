@@ -104,7 +104,7 @@ def communities(observed: np.ndarray, related: np.ndarray, *, share=0.6, overlap
         observed: bool (samples, units).
         related: bool (units, units), symmetric: pairs that share a parent.
         share: of the samples in which the two of a pair are on, and not by chance, in which its siblings are on too.
-        overlap: sets that share more than this of the larger one are one.
+        overlap: sets that share more than this of the larger one are one, and so is a set with one that is all in it.
         support: share of a set's pairs that must have led to it, or to what is the same.
 
     Returns:

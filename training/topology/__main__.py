@@ -14,7 +14,7 @@ import sys
 def main(argv=None) -> int:
     """Runs the program; the exit code is 1 after an error, said in one sentence."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0].startswith("--"):
+    if not argv or (argv[0].startswith("--") and argv[0] != "--help"):
         argv = ["report", *argv]
     arguments = _parser().parse_args(argv)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -71,7 +71,7 @@ def _report(arguments) -> str:
     from training.topology.report import read_images, report
 
     images = read_images(arguments.data, arguments.split, arguments.data_dir, arguments.size, arguments.limit)
-    described = f"the first of {arguments.data}, {arguments.split}, at {arguments.size} pixels"
+    described = f"{arguments.data}, {arguments.split}, at {arguments.size} pixels"
     return report(arguments.weights, images, arguments.out, controls=arguments.controls, described=described)
 
 
@@ -79,6 +79,7 @@ def _grow(arguments) -> str:
     from training.recipe import load_config, with_settings
     from training.topology.growth import grow_by_recipe, write
 
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)  # rather now than when all is grown
     recipe = with_settings(load_config(arguments.config)["recipe"], arguments.set)
     stages = grow_by_recipe(
         recipe, arguments.data_dir, epochs=arguments.epochs, images=arguments.limit, modules=arguments.modules

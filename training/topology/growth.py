@@ -17,7 +17,7 @@ from keras_inception.topology.growth import Stage
 from training.input_pipeline import steps_per_epoch, training_batches
 from training.network import build_optimizer
 from training.recipe import Recipe
-from training.topology.report import module_inputs, read_images
+from training.topology.report import expect_5x5, module_inputs, read_images
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +66,9 @@ def grow_by_recipe(recipe: Recipe, data_dir, *, epochs=1, images=1024, modules=9
     """Grows the modules from 3a on, each at the multiply-adds of the one that Table 1 has in its place.
 
     Args:
-        recipe: the recipe: stem, variant, data, and how the network is trained between two modules, at the first of its
-            sizes; of its epochs, only `epochs`.
+        recipe: the recipe: stem, variant, data, and how the network is trained between two modules: at the first of its
+            sizes, with its schedule over `epochs` of which a quarter are warm-up, without an average of the weights,
+            and leaving out what cannot be decoded. Its precision is Keras' dtype policy from then on.
         data_dir: the folder of its data.
         epochs: of the training before each module; layers keep what they have learned before.
         images: of the training data, for the statistics, as an evaluation sees them.
@@ -77,7 +78,8 @@ def grow_by_recipe(recipe: Recipe, data_dir, *, epochs=1, images=1024, modules=9
         A `Stage` for each module.
 
     Raises:
-        ValueError: the recipe is not that of a GoogLeNet from scratch, without heads; or no module is to grow.
+        ValueError: the recipe is not that of a GoogLeNet from scratch, without heads, and with 5x5 convolutions; or no
+            module is to grow.
     """
     if recipe.architecture != "GoogLeNet" or recipe.aux_heads or recipe.weights is not None or recipe.widths:
         raise ValueError(
@@ -85,6 +87,7 @@ def grow_by_recipe(recipe: Recipe, data_dir, *, epochs=1, images=1024, modules=9
             f"architecture={recipe.architecture!r}, aux_heads={recipe.aux_heads}, weights={recipe.weights!r}, "
             f"widths={recipe.widths}"
         )
+    expect_5x5(recipe.variant)
     if not (0 < modules <= len(MODULES) and epochs > 0):
         raise ValueError(
             f"expected 1 to {len(MODULES)} modules, and an epoch at least; Received: modules={modules}, epochs={epochs}"
@@ -92,9 +95,10 @@ def grow_by_recipe(recipe: Recipe, data_dir, *, epochs=1, images=1024, modules=9
     keras.config.set_dtype_policy(recipe.precision)
     keras.utils.set_random_seed(recipe.seed)
     source = open_source(recipe.dataset, recipe.train_split, data_dir)
-    stage = dataclasses.replace(
-        recipe, epochs=epochs, sizes=recipe.sizes[:1], eval_size=recipe.evaluated_size, warmup_epochs=epochs / 4
-    )
+    # No averages: `fit` would leave them in place of the weights, which the next module is to go on from.
+    times = {"epochs": epochs, "warmup_epochs": epochs / 4}
+    sizes = {"sizes": recipe.sizes[:1], "eval_size": recipe.evaluated_size}
+    stage = dataclasses.replace(recipe, average=None, **times, **sizes)
     per_epoch = steps_per_epoch(source, recipe.batch_size)
     done: list[dict] = []
 
@@ -121,7 +125,8 @@ def grow_by_recipe(recipe: Recipe, data_dir, *, epochs=1, images=1024, modules=9
         done.append({"accuracy": round(float(logs["accuracy"][-1]), 4), "loss": round(float(logs["loss"][-1]), 4)})
         logger.info("%d modules: %s", len(done) - 1, done[-1])
 
-    seen = read_images(recipe.dataset, recipe.train_split, data_dir, recipe.evaluated_size, images)
+    size = recipe.evaluated_size
+    seen = read_images(recipe.dataset, recipe.train_split, data_dir, size, images, resize_to=recipe.resize_to)
     return grow(build, train, seen, hand_made_costs(recipe)[:modules], last_layer=standing_on_top)
 
 

@@ -12,7 +12,7 @@ from keras_inception.topology.design import demand, fit_to_budget
 
 # An expectation holds from here on at every threshold, and fails below the other; between them it is undecided.
 HOLDS, FAILS = 0.75, 0.5
-# It is learned where the trained network exceeds the untrained ones by so much.
+# Training made a difference where the trained network differs from the untrained ones by so much.
 LEARNED = 0.25
 
 
@@ -87,10 +87,22 @@ def rising(values, map_sizes) -> float:
     Returns:
         A share, 0.5 for values in no order; ties count half.
     """
-    pairs = [(a, b) for b in range(len(values)) for a in range(b) if map_sizes[a] == map_sizes[b]]
-    if not pairs:
+    found = rising_by_map(values, map_sizes).values()
+    if not found:
         raise ValueError(f"expected two modules on maps of one size; Received: maps of {map_sizes}")
-    return float(np.mean([(values[b] > values[a]) + 0.5 * (values[b] == values[a]) for a, b in pairs]))
+    right, pairs = map(sum, zip(*found, strict=True))
+    return right / pairs
+
+
+def rising_by_map(values, map_sizes) -> dict[tuple[int, int], tuple[float, int]]:
+    """By the size of the map: how many pairs of modules have the larger value in the higher one, of how many pairs."""
+    found = {}
+    for b in range(len(values)):
+        for a in range(b):
+            if map_sizes[a] == map_sizes[b]:
+                right, pairs = found.get(map_sizes[b], (0.0, 0))
+                found[map_sizes[b]] = right + (values[b] > values[a]) + 0.5 * (values[b] == values[a]), pairs + 1
+    return found
 
 
 def spreads_with_depth(modules: list[Asked]) -> float:
@@ -151,20 +163,29 @@ class Finding:
         return "fails" if max(values) < FAILS else "undecided"
 
     @property
-    def learned(self) -> bool:
-        """Whether training made it so, and not the architecture and the photos by themselves."""
-        return min(self.trained[t] - self.control[t] for t in self.trained) >= LEARNED
+    def effect(self) -> str:
+        """What training did, by the differences from the untrained networks at all thresholds.
+
+        `"more"` or `"less"` where all of them are as large as `LEARNED`, `"same"` where none is, else `"unclear"`.
+        """
+        differences = [self.trained[t] - self.control[t] for t in self.trained]
+        if min(differences) >= LEARNED:
+            return "more"
+        if max(differences) <= -LEARNED:
+            return "less"
+        return "same" if max(map(abs, differences)) < LEARNED else "unclear"
 
     def sentence(self) -> str:
         """In plain words."""
         numbers = ", ".join(f"{self.trained[t]:.2f} ({self.control[t]:.2f})" for t in self.trained)
-        source = "training made it so" if self.learned else "untrained networks show much the same"
-        said = {
-            "holds": f"holds; {source}",
-            "fails": "does not hold",
-            "undecided": f"is undecided; {source}",
-        }[self.outcome]
-        return f"{self.expectation[0].upper()}{self.expectation[1:]}: {said}. {numbers}."
+        outcome = {"holds": "holds", "fails": "does not hold", "undecided": "is undecided"}[self.outcome]
+        effect = {
+            "more": "training made it more so",
+            "less": "training made it less so",
+            "same": "untrained networks are much the same",
+            "unclear": "what training does to it depends on the threshold",
+        }[self.effect]
+        return f"{self.expectation[0].upper()}{self.expectation[1:]}: {outcome}; {effect}. {numbers}."
 
 
 def compare(trained: dict[float, list[Asked]], controls: list[dict[float, list[Asked]]]) -> list[Finding]:

@@ -12,10 +12,11 @@ from keras_inception import GoogLeNet, datasets
 from keras_inception.layers.pixels import find_pixels
 from keras_inception.models import families
 from keras_inception.models.googlenet import TABLE_1
+from keras_inception.models.googlenet_spec import VARIANTS
 from keras_inception.topology import LayerStatistics, cluster_units, correlation_statistics
 from training.curves import empty_figure
 from training.input_pipeline import evaluation_batches
-from training.topology.predictions import FAILS, HOLDS, LEARNED, Asked, Finding, ask, compare
+from training.topology.predictions import FAILS, HOLDS, LEARNED, Asked, Finding, ask, compare, rising_by_map
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +28,29 @@ COLUMNS = ("module", "map", "channels", "groups", "untrained", "spread", "untrai
 COLUMNS += ("designed",)
 
 
-def read_images(data: str, split: str, data_dir, size: int, count: int) -> np.ndarray:
-    """The first images of a data set, uint8 (count, size, size, 3), as an evaluation sees them."""
+def read_images(data: str, split: str, data_dir, size: int, count: int, *, resize_to=None) -> np.ndarray:
+    """Images of a data set as an evaluation sees them, in the order that a seed of the source gives.
+
+    Args:
+        data, split, data_dir: as of `keras_inception.datasets.open_source`.
+        size: height and width in pixels.
+        count: how many at most; those that cannot be decoded are left out.
+        resize_to: the short side before the central crop, in pixels; None for `size`.
+
+    Returns:
+        uint8 (n, size, size, 3), RGB.
+
+    Raises:
+        ValueError: fewer than a batch.
+    """
     source = datasets.open_source(data, split, data_dir)
-    whole = min(count, len(source)) // BATCH * BATCH
-    if not whole:
-        raise ValueError(f"expected {BATCH} images or more; Received: {min(count, len(source))}")
-    batches = evaluation_batches(source, size=size, resize_to=size, batch_size=BATCH).take(whole // BATCH)
-    return np.concatenate([images.numpy() for images, _, _ in batches])
+    count = min(count, len(source))
+    if count < BATCH:
+        raise ValueError(f"expected {BATCH} images or more; Received: {count}")
+    batches = evaluation_batches(source, size=size, resize_to=resize_to or size, batch_size=BATCH, seed=0)
+    parts = [(images.numpy(), weights.numpy()) for images, _, weights in batches.take(-(-count // BATCH))]
+    images, weights = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
+    return images[weights > 0]
 
 
 def untrained_like(model, images, seed: int):
@@ -65,6 +81,16 @@ def module_inputs(model) -> dict[str, str]:
     }
 
 
+def expect_5x5(variant: str) -> None:
+    """Refuses a variant whose "5x5" convolutions are none: what asks for patches of 5 x 5 would not get them.
+
+    Raises:
+        ValueError: it is such a variant.
+    """
+    if (size := VARIANTS[variant].large_kernel) != 5:
+        raise ValueError(f"expected a variant with convolutions of 5x5; Received: {variant}, of {size}x{size}")
+
+
 def analyse(model, images, thresholds, positions) -> tuple[dict[float, list[Asked]], dict[str, LayerStatistics]]:
     """What the inputs of each module ask for, by threshold, and the statistics of them, by module."""
     layers = module_inputs(model)
@@ -72,6 +98,7 @@ def analyse(model, images, thresholds, positions) -> tuple[dict[float, list[Aske
     found = correlation_statistics(model, list(layers.values()), images, **options)
     statistics = {module: found[layer] for module, layer in layers.items()}
     spec = families.parse_spec(find_pixels(model).spec)
+    expect_5x5(spec.variant)
     widths = {row.module: spec.module_widths(row.module, row.widths) for row in TABLE_1 if row.module}
     if reductionless := [module for module, own in widths.items() if len(own) != 6]:
         raise ValueError(f"expected modules with reductions; Received: {', '.join(reductionless)} without")
@@ -97,7 +124,7 @@ def report(
         The text of `report.md`.
 
     Raises:
-        ValueError: no control, or no threshold; a network of modules without reductions.
+        ValueError: no control, or no threshold; a network of modules without reductions, or without 5x5 convolutions.
     """
     if controls < 1 or not thresholds:
         raise ValueError(
@@ -122,7 +149,7 @@ def report(
         "trained": as_json(trained),
         "untrained": [as_json(control) for control in untrained],
         "findings": [
-            {**dataclasses.asdict(f), "outcome": f.outcome, "learned": f.learned, "sentence": f.sentence()}
+            {**dataclasses.asdict(f), "outcome": f.outcome, "effect": f.effect, "sentence": f.sentence()}
             for f in findings
         ],
     }
@@ -163,12 +190,15 @@ def compose(weights, described, count, trained, untrained, findings: list[Findin
         "",
         "Each expectation is a share between 0 and 1, of pairs of modules that are in the expected order (the first "
         "two on maps of one size; the last: ordered alike by both), or of modules. It holds from "
-        f"{HOLDS} on at every threshold, fails below {FAILS} at all, and is learned where it exceeds the untrained "
-        f"networks' by {LEARNED}. The numbers are those of the thresholds, in brackets the untrained networks'.",
+        f"{HOLDS} on at every threshold and fails below {FAILS} at all; training made a difference where it differs "
+        f"from the untrained networks' by {LEARNED} at every threshold. The numbers are those of the thresholds, in "
+        "brackets the untrained networks'.",
         "",
         *(f"- {finding.sentence()}" for finding in findings),
         "",
         in_short(findings),
+        "",
+        by_map(trained[middle]),
         "",
         "## What the statistics ask for, and what Table 1 chose",
         "",
@@ -205,16 +235,28 @@ def compose(weights, described, count, trained, untrained, findings: list[Findin
     return "\n".join(lines) + "\n"
 
 
+def by_map(modules: list[Asked]) -> str:
+    """Where the pairs are that the first two expectations count, and which are in the expected order."""
+    sizes = [m.map_size for m in modules]
+    wider = rising_by_map([m.spread for m in modules], sizes)
+    larger = rising_by_map([m.share for m in modules], sizes)
+    parts = [
+        f"{pairs} on maps of {height} x {width}: {right:g} and {larger[height, width][0]:g}"
+        for (height, width), (right, pairs) in wider.items()
+    ]
+    return f"Pairs of modules, and how many are in the order of the first and of the second: {'; '.join(parts)}."
+
+
 def in_short(findings: list[Finding]) -> str:
     """The verdict in a sentence or two."""
     of = {kind: [f.expectation for f in findings if f.outcome == kind] for kind in ("holds", "fails", "undecided")}
-    learned = [f.expectation for f in findings if f.outcome == "holds" and f.learned]
+    learned = [f.expectation for f in findings if f.outcome == "holds" and f.effect == "more"]
     parts = [f"Of the paper's {len(findings)} expectations {len(of['holds'])} hold"]
     parts += [f", {len(of['fails'])} fail{'s' * (len(of['fails']) == 1)}"] if of["fails"] else []
     parts += [f", {len(of['undecided'])} cannot be decided from these statistics"] if of["undecided"] else []
     if of["holds"]:
         made = f"{len(learned)} of those that hold" if len(learned) < len(of["holds"]) else "what holds"
-        parts += [f"; training brought about {made}" if learned else "; none of it takes training"]
+        parts += [f"; training brought about {made}" if learned else "; none of it is training's doing for certain"]
     return "".join(parts) + "."
 
 
