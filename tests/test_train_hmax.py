@@ -14,7 +14,7 @@ def test_it_learns_what_the_synthetic_images_are(tmp_path, capsys):
     result = json.loads(out.read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert result["images"] == {"train": 512, "validation": 160}
-    # HMAX sees grey, and five pairs of the ten classes differ in colour alone: half of them right would be all that there is to see.
+    # HMAX sees grey, and the five colours of a direction differ by little else: chance is 0.1.
     assert result["accuracy"]["validation"] > 0.35
     assert result["parameters"] == 40 * 4 * (16 + 64) + 2 * 80 + 80 * 10 + 10
     assert result["multiply-adds"] > 1e6
