@@ -203,3 +203,8 @@ def compare(trained: dict[float, list[Asked]], controls: list[dict[float, list[A
         )
         for words, measure in EXPECTATIONS.items()
     ]
+
+
+def middle(asked: dict[float, list[Asked]]) -> float:
+    """The threshold in the middle, of which tables and pictures show the details."""
+    return sorted(asked)[len(asked) // 2]

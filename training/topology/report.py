@@ -13,17 +13,15 @@ from keras_inception.layers.pixels import find_pixels
 from keras_inception.models import families
 from keras_inception.models.googlenet import TABLE_1
 from keras_inception.models.googlenet_spec import VARIANTS
-from keras_inception.topology import LayerStatistics, cluster_units, correlation_statistics
-from training.curves import empty_figure
+from keras_inception.topology import LayerStatistics, correlation_statistics
 from training.input_pipeline import evaluation_batches
-from training.topology.predictions import FAILS, HOLDS, LEARNED, Asked, Finding, ask, compare, rising_by_map
+from training.topology.pictures import draw, draw_correlations
+from training.topology.predictions import FAILS, HOLDS, LEARNED, Asked, Finding, ask, compare, middle, rising_by_map
 
 logger = logging.getLogger(__name__)
 
 BATCH = 64
 RADIUS = 2
-# Of the correlation matrices that are drawn: one module of each size of the map.
-DRAWN = ("3b", "4e", "5b")
 COLUMNS = ("module", "map", "channels", "groups", "untrained", "spread", "untrained", "asked", "untrained", "Table 1")
 COLUMNS += ("designed",)
 
@@ -170,13 +168,9 @@ def as_json(asked: dict[float, list[Asked]]) -> dict:
     }
 
 
-def _middle(asked: dict[float, list[Asked]]) -> float:
-    return sorted(asked)[len(asked) // 2]
-
-
 def compose(weights, described, count, trained, untrained, findings: list[Finding]) -> str:
     """The report as Markdown."""
-    middle = _middle(trained)
+    usual = middle(trained)
     thresholds = ", ".join(f"{t:g}" for t in trained)
     lines = [
         "# Does section 3 of the paper hold for a trained network?",
@@ -198,19 +192,19 @@ def compose(weights, described, count, trained, untrained, findings: list[Findin
         "",
         in_short(findings),
         "",
-        by_map(trained[middle]),
+        by_map(trained[usual]),
         "",
         "## What the statistics ask for, and what Table 1 chose",
         "",
-        f"At a threshold of {middle:g}. Shares are those of 1x1 / 3x3 / 5x5 in percent, of groups and of filters (the "
+        f"At a threshold of {usual:g}. Shares are those of 1x1 / 3x3 / 5x5 in percent, of groups and of filters (the "
         "pooling branch left out); the last column is the module that the statistics ask for at as many multiply-adds, "
         "in the order of Table 1's columns.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
     ]
-    for number, m in enumerate(trained[middle]):
-        others = [control[middle][number] for control in untrained]
+    for number, m in enumerate(trained[usual]):
+        others = [control[usual][number] for control in untrained]
         own = np.array((m.own.n1x1, m.own.n3x3, m.own.n5x5))
         cells = [
             m.module,
@@ -262,60 +256,3 @@ def in_short(findings: list[Finding]) -> str:
 
 def _percent(parts) -> str:
     return " / ".join(f"{100 * part / sum(parts):.0f}" for part in parts)
-
-
-def draw(png, trained, untrained) -> None:
-    """Spread, and the share of 3x3 and 5x5, by module: a line for each threshold, the untrained networks in grey."""
-    figure = empty_figure(11, 7.5)
-    axes = figure.subplots(2, 2)
-    names = [m.module for m in trained[_middle(trained)]]
-    at, blues = np.arange(len(names)), ("#9ecae1", "#3182bd", "#08306b")
-    measures = (
-        ("spread of correlated groups, places of the map", lambda m: m.spread),
-        ("share of 3x3 and 5x5 among the groups", lambda m: m.share),
-    )
-    for axis, (title, measure) in zip(axes[0], measures, strict=True):
-        for number, threshold in enumerate(trained):
-            for control in untrained:
-                axis.plot(at, [measure(m) for m in control[threshold]], color="#b0b0b0", linewidth=0.8)
-            colour = blues[number * (len(blues) - 1) // max(1, len(trained) - 1)]
-            axis.plot(at, [measure(m) for m in trained[threshold]], "o-", color=colour, label=f"trained, {threshold:g}")
-        axis.plot([], color="#b0b0b0", label="untrained")
-        axis.set(title=title, xticks=at, xticklabels=names)
-        for x in np.flatnonzero(np.diff([m.map_size[0] for m in trained[_middle(trained)]])) + 0.5:
-            axis.axvline(x, color="#d0d0d0", linestyle=":")
-    own = [m.own_share for m in trained[_middle(trained)]]
-    axes[0, 1].plot(at, own, "s--", color="#d95f02", label="Table 1")
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    axes[0, 1].legend(frameon=False, fontsize=8)
-    middle = trained[_middle(trained)]
-    colours = ("#fdd49e", "#fc8d59", "#b30000")
-    bars = (
-        ("groups that the statistics ask for", [m.groups for m in middle]),
-        ("filters of Table 1", [(m.own.n1x1, m.own.n3x3, m.own.n5x5) for m in middle]),
-    )
-    for axis, (title, parts) in zip(axes[1], bars, strict=True):
-        shares = np.array([np.array(part) / sum(part) for part in parts])
-        below = np.zeros(len(names))
-        for column, (size, colour) in enumerate(zip(("1x1", "3x3", "5x5"), colours, strict=True)):
-            axis.bar(at, shares[:, column], bottom=below, color=colour, label=size)
-            below += shares[:, column]
-        axis.set(title=title, xticks=at, xticklabels=names, ylim=(0, 1))
-    axes[1, 0].legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
-    figure.savefig(png, dpi=110)
-
-
-def draw_correlations(png, trained: dict[str, LayerStatistics], untrained: dict[str, LayerStatistics]) -> None:
-    """Correlation matrices of some modules' inputs, units ordered by group; above of the trained network."""
-    modules = [module for module in DRAWN if module in trained]
-    figure = empty_figure(3.6 * len(modules), 7.4)
-    axes = figure.subplots(2, len(modules), squeeze=False)
-    for row, (kind, statistics) in enumerate((("trained", trained), ("untrained", untrained))):
-        for column, module in enumerate(modules):
-            clusters = cluster_units(statistics[module], threshold=0.3)
-            order = np.concatenate([cluster.units for cluster in clusters])
-            matrix = statistics[module].correlation()[np.ix_(order, order)]
-            shown = axes[row, column].imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="antialiased")
-            axes[row, column].set(title=f"{kind}, inputs of {module}", xticks=[], yticks=[])
-    figure.colorbar(shown, ax=axes, shrink=0.6, label="correlation at one place")
-    figure.savefig(png, dpi=70)  # noise makes large files
