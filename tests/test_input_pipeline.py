@@ -18,7 +18,7 @@ from training.array_pipeline import evaluation_batches as array_evaluation_batch
 from training.array_pipeline import training_batches as array_batches
 from training.input_pipeline import evaluation_batches, training_batches
 from training.options import Augmentation
-from training.run import one_sentence
+from training.program import one_sentence
 
 PLAIN = Augmentation(crop="none", mirror=False, photometric=0.0, lighting=0.0)
 SHIFTS = Augmentation(crop="shift", shift=2, photometric=0.0, lighting=0.0)

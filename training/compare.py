@@ -89,17 +89,12 @@ def main(argv=None) -> int:
     parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN", help="a run's folder, or a JSON file")
     arguments = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    from training.run import one_sentence
+    from training.program import finish
 
-    try:
-        print(table([read_hmax(run) if run.suffix == ".json" else read_run(run) for run in arguments.runs]))
-    except Exception as error:
-        sentence = one_sentence(error)
-        if sentence is None:
-            raise
-        print(f"compare: {sentence}", file=sys.stderr)
-        return 1
-    return 0
+    def rows():
+        return [read_hmax(run) if run.suffix == ".json" else read_run(run) for run in arguments.runs]
+
+    return finish("compare", lambda: table(rows()))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def main(argv=None) -> int:
     arguments = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     from training import distribution
-    from training.run import one_sentence
+    from training.program import one_sentence
 
     cluster = distribution.Cluster()
     try:

@@ -11,8 +11,6 @@ import pathlib
 import sys
 import time
 
-logger = logging.getLogger(__name__)
-
 BATCH = 100
 
 
@@ -104,21 +102,17 @@ def main(argv=None) -> int:
     arguments = vars(parser.parse_args(argv))
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    from training.run import one_sentence
+    from training.program import finish
 
     out = arguments.pop("out")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        result = train(arguments.pop("data"), arguments.pop("data_dir"), **arguments)
-        out.write_text(json.dumps(result, indent=1) + "\n")
-    except Exception as error:
-        sentence = one_sentence(error)
-        if sentence is None:
-            raise
-        print(f"hmax: {sentence}", file=sys.stderr)
-        return 1
-    print(json.dumps(result, indent=1))
-    return 0
+
+    def program() -> str:
+        out.parent.mkdir(parents=True, exist_ok=True)  # rather now than when all is trained
+        text = json.dumps(train(arguments.pop("data"), arguments.pop("data_dir"), **arguments), indent=1)
+        out.write_text(text + "\n")
+        return text
+
+    return finish("hmax", program)
 
 
 if __name__ == "__main__":

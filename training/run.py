@@ -4,7 +4,6 @@ import importlib.util
 import json
 import logging
 import pathlib
-import re
 import sys
 
 import numpy as np
@@ -14,7 +13,7 @@ from training import distribution, monitors
 from training.backends import find_backend
 from training.checkpoint import Checkpoints
 from training.finish import publish
-from training.loop import Loop, NotFiniteError
+from training.loop import Loop
 from training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -182,16 +181,3 @@ class BrokenImages:
         if name not in self.names:
             self.names.add(name)
             logger.warning("The image %s cannot be decoded, and is left out.", name)
-
-
-def one_sentence(error) -> str | None:
-    """What went wrong, for whoever gave the command; None for what only a traceback explains."""
-    text = str(error)
-    if found := re.search(r"expected [^\n]*?; Received: [^\n]*", text):  # also from inside TensorFlow's own errors
-        sentence = found[0].split(" [[")[0].strip()
-        return sentence.removesuffix("]") if "assertion failed: [" in text else sentence
-    if found := re.search(r"([^\s{}]+); (No such file or directory|Permission denied|Input/output error)", text):
-        return f"expected a file that can be read; Received: {found[1]} ({found[2]})"
-    if isinstance(error, (OSError, NotFiniteError, ImportError)):
-        return " ".join(text.split())
-    return None

@@ -34,7 +34,8 @@ def main(argv=None) -> int:
     for ours in ("training", "keras_inception"):
         logging.getLogger(ours).setLevel(logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    from training.run import ClusterLostError, one_sentence, preview, train
+    from training.program import one_sentence
+    from training.run import ClusterLostError, preview, train
 
     in_cluster = False
     try:

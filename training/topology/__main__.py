@@ -2,6 +2,7 @@
 
 python -m training.topology [report] --data-dir DATASETS --out REPORT
 python -m training.topology grow training/configs/NAME.py --data-dir DATASETS --out grown.json
+python -m training.topology recovery --out REPORT
 """
 
 import argparse
@@ -21,17 +22,9 @@ def main(argv=None) -> int:
     for ours in ("training", "keras_inception"):
         logging.getLogger(ours).setLevel(logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    from training.run import one_sentence
+    from training.program import finish
 
-    try:
-        print(arguments.program(arguments))
-    except Exception as error:
-        sentence = one_sentence(error)
-        if sentence is None:
-            raise
-        print(f"topology: {sentence}", file=sys.stderr)
-        return 1
-    return 0
+    return finish("topology", lambda: arguments.program(arguments))
 
 
 def _parser():

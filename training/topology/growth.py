@@ -1,6 +1,7 @@
 """A GoogLeNet grown module by module, each as the statistics of what is trained below it ask for."""
 
 import dataclasses
+import itertools
 import json
 import logging
 import pathlib
@@ -17,7 +18,7 @@ from keras_inception.topology.growth import Stage
 from training.input_pipeline import steps_per_epoch, training_batches
 from training.network import build_optimizer
 from training.recipe import Recipe
-from training.topology.report import expect_5x5, module_inputs, read_images
+from training.topology.report import expect_5x5, layer_below, module_inputs, read_images
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,9 @@ def hand_made_costs(recipe: Recipe) -> list[int]:
     for row in TABLE_1:
         if row.module:
             *_, height, width, channels = whole.get_layer(f"inception_{row.module}_1x1").input.shape
-            costs.append(reduced_module(channels, network.module_widths(row.module, row.widths), height, width)[-1])
+            costs.append(
+                reduced_module(channels, network.module_widths(row.module, row.widths), height, width).operations
+            )
     return costs
 
 
@@ -100,19 +103,23 @@ def grow_by_recipe(recipe: Recipe, data_dir, *, epochs=1, images=1024, modules=9
     sizes = {"sizes": recipe.sizes[:1], "eval_size": recipe.evaluated_size}
     stage = dataclasses.replace(recipe, average=None, **times, **sizes)
     per_epoch = steps_per_epoch(source, recipe.batch_size)
-    done: list[dict] = []
+    numbers = itertools.count()
 
     def build(widths):
         return trunk(recipe, len(source.classes), widths)
 
+    def last_layer(model):
+        return layer_below(model, "pool5_7x7_s1")
+
     def train(model):
+        number = next(numbers)
         batches = training_batches(
             source,
             size=recipe.sizes[0],
             batch_size=recipe.batch_size,
             augmentation=recipe.augmentation,
             seed=recipe.seed,
-            epochs=range(len(done) * epochs, (len(done) + 1) * epochs),
+            epochs=range(number * epochs, (number + 1) * epochs),
             shuffle_buffer=recipe.shuffle_buffer,
         )
         optimizer = build_optimizer(stage, model)
@@ -122,17 +129,11 @@ def grow_by_recipe(recipe: Recipe, data_dir, *, epochs=1, images=1024, modules=9
         batches = batches.map(lambda x, y, w: (x, keras.ops.one_hot(y, classes), w))
         schedule = _Schedule(stage, per_epoch)
         logs = model.fit(batches, epochs=1, callbacks=[schedule], verbose=0).history
-        done.append({"accuracy": round(float(logs["accuracy"][-1]), 4), "loss": round(float(logs["loss"][-1]), 4)})
-        logger.info("%d modules: %s", len(done) - 1, done[-1])
+        logger.info("%d modules: accuracy %.4f, loss %.4f", number, logs["accuracy"][-1], logs["loss"][-1])
 
     size = recipe.evaluated_size
     seen = read_images(recipe.dataset, recipe.train_split, data_dir, size, images, resize_to=recipe.resize_to)
-    return grow(build, train, seen, hand_made_costs(recipe)[:modules], last_layer=standing_on_top)
-
-
-def standing_on_top(model) -> str:
-    """The layer below the classifier of a `trunk`."""
-    return model.get_layer("pool5_7x7_s1").input._keras_history.operation.name
+    return grow(build, train, seen, hand_made_costs(recipe)[:modules], last_layer=last_layer)
 
 
 class _Schedule(keras.callbacks.Callback):

@@ -13,7 +13,7 @@ from keras_inception.topology.design import demand, fit_to_budget
 # An expectation holds from here on at every threshold, and fails below the other; between them it is undecided.
 HOLDS, FAILS = 0.75, 0.5
 # Training made a difference where the trained network differs from the untrained ones by so much.
-LEARNED = 0.25
+DIFFERS = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,7 @@ class Asked:
         layer: the layer that it stands on.
         map_size: height and width of its map.
         units: channels of that layer, and how many of them ever change.
-        clusters: groups of correlated units.
-        groups: how many of them are as wide as 1x1, 3x3, and 5x5 or more.
+        groups: of correlated units, how many are as wide as 1x1, 3x3, and 5x5 or more.
         spread: root mean square distance of correlation within a group, in places of the map: the mean over units.
         widths: the module that they ask for at the multiply-adds of the network's own.
         own: the widths of the network's own module.
@@ -36,7 +35,6 @@ class Asked:
     layer: str
     map_size: tuple[int, int]
     units: tuple[int, int]
-    clusters: int
     groups: tuple[int, int, int]
     spread: float
     widths: InceptionWidths
@@ -71,7 +69,6 @@ def ask(module: str, statistics: LayerStatistics, own: InceptionWidths, *, thres
         statistics.layer,
         statistics.map_size,
         (statistics.units, statistics.units - len(statistics.constant)),
-        len(clusters),
         asked.clusters,
         float(np.average([cluster.spread for cluster in clusters], weights=sizes)),
         fit_to_budget(asked, statistics.units, statistics.map_size, budget),
@@ -166,14 +163,14 @@ class Finding:
     def effect(self) -> str:
         """What training did, by the differences from the untrained networks at all thresholds.
 
-        `"more"` or `"less"` where all of them are as large as `LEARNED`, `"same"` where none is, else `"unclear"`.
+        `"more"` or `"less"` where all of them are as large as `DIFFERS`, `"same"` where none is, else `"unclear"`.
         """
         differences = [self.trained[t] - self.control[t] for t in self.trained]
-        if min(differences) >= LEARNED:
+        if min(differences) >= DIFFERS:
             return "more"
-        if max(differences) <= -LEARNED:
+        if max(differences) <= -DIFFERS:
             return "less"
-        return "same" if max(map(abs, differences)) < LEARNED else "unclear"
+        return "same" if max(map(abs, differences)) < DIFFERS else "unclear"
 
     def sentence(self) -> str:
         """In plain words."""

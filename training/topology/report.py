@@ -16,7 +16,7 @@ from keras_inception.models.googlenet_spec import VARIANTS
 from keras_inception.topology import LayerStatistics, correlation_statistics
 from training.input_pipeline import evaluation_batches
 from training.topology.pictures import draw, draw_correlations
-from training.topology.predictions import FAILS, HOLDS, LEARNED, Asked, Finding, ask, compare, middle, rising_by_map
+from training.topology.predictions import DIFFERS, FAILS, HOLDS, Asked, Finding, ask, compare, middle, rising_by_map
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +71,14 @@ def untrained_like(model, images, seed: int):
     return fresh
 
 
+def layer_below(model, name: str) -> str:
+    """The layer whose output another one takes."""
+    return model.get_layer(name).input._keras_history.operation.name
+
+
 def module_inputs(model) -> dict[str, str]:
     """By module of Table 1 the layer that it stands on."""
-    modules = [row.module for row in TABLE_1 if row.module]
-    return {
-        module: model.get_layer(f"inception_{module}_1x1").input._keras_history.operation.name for module in modules
-    }
+    return {row.module: layer_below(model, f"inception_{row.module}_1x1") for row in TABLE_1 if row.module}
 
 
 def expect_5x5(variant: str) -> None:
@@ -185,7 +187,7 @@ def compose(weights, described, count, trained, untrained, findings: list[Findin
         "Each expectation is a share between 0 and 1, of pairs of modules that are in the expected order (the first "
         "two on maps of one size; the last: ordered alike by both), or of modules. It holds from "
         f"{HOLDS} on at every threshold and fails below {FAILS} at all; training made a difference where it differs "
-        f"from the untrained networks' by {LEARNED} at every threshold. The numbers are those of the thresholds, in "
+        f"from the untrained networks' by {DIFFERS} at every threshold. The numbers are those of the thresholds, in "
         "brackets the untrained networks'.",
         "",
         *(f"- {finding.sentence()}" for finding in findings),
@@ -210,8 +212,8 @@ def compose(weights, described, count, trained, untrained, findings: list[Findin
             m.module,
             f"{m.map_size[0]} x {m.map_size[1]}",
             f"{m.units[0]}" + (f", {m.units[0] - m.units[1]} constant" if m.units[0] != m.units[1] else ""),
-            str(m.clusters),
-            f"{np.mean([o.clusters for o in others]):.0f}",
+            str(sum(m.groups)),
+            f"{np.mean([sum(o.groups) for o in others]):.0f}",
             f"{m.spread:.2f}",
             f"{np.mean([o.spread for o in others]):.2f}",
             _percent(m.groups),
