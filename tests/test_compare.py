@@ -1,12 +1,13 @@
 """The comparison of runs: what it reads of a real one, and of an HMAX."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 
 from keras_inception import NetworkInNetwork
-from training.compare import main, read_hmax, read_run, table
+from training.compare import Row, main, read_hmax, read_run, table
 from training.options import Augmentation
 from training.recipe import Recipe
 from training.run import train
@@ -41,13 +42,38 @@ def test_hmax_is_read(tmp_path, run, capsys):
     assert capsys.readouterr().out.count("\n| ") == 2
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"accuracy": 3}', '{"accuracy": {"test": 0.5}}'])
+def test_two_runs_of_one_name(capsys):
+    assert main(["a/run", "b/run"]) == 1
+    assert "expected runs of different names; Received: run more than once" in capsys.readouterr().err
+
+
+def test_seeds_share_a_line_and_lines_are_read_again(tmp_path, capsys):
+    first = Row("grown", 5, 2_000_000, 0.5, "3 epochs")
+    others = [dataclasses.replace(first, name=f"grown_seed{seed}", accuracy=0.5 + seed / 100) for seed in (1, 2)]
+    longer = dataclasses.replace(first, name="grown_seed3", trained="4 epochs")
+    path, out = tmp_path / "rows.json", tmp_path / "out.json"
+    path.write_text(json.dumps([dataclasses.asdict(row) for row in (first, *others, longer)]))
+    assert main([str(path), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[2:] == [
+        "| grown | 5 | 2.0M | 51.00 % (50.00 to 52.00, 3 seeds) | 3 epochs |",
+        "| grown | 5 | 2.0M | 50.00 % | 4 epochs |",
+    ]
+    path.write_text(json.dumps([dataclasses.asdict(dataclasses.replace(first, accuracy=0.9))]))
+    assert main([str(out), str(path), "--out", str(out)]) == 0, "a run that was made anew takes the old one's place"
+    assert [row["accuracy"] for row in json.loads(out.read_text())] == [0.9, 0.51, 0.52, 0.5]
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{}", "[3]", '[{"name": 3}]', '{"accuracy": 3}', '{"accuracy": {"test": 0.5}}']
+)
 def test_what_is_none_of_ours_is_one_sentence(tmp_path, capsys, text):
     path = tmp_path / "other.json"
     if text is not None:
         path.write_text(text)
     assert main([str(path)]) == 1
-    assert capsys.readouterr().err.startswith("compare: expected what training.hmax wrote; Received: ")
+    error = capsys.readouterr().err
+    assert error.startswith("compare: expected what training.hmax ") and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"recipe": {"epochs": 1, "sizes": [32]}}'])
