@@ -22,6 +22,7 @@ ALLOWED = {
     "features": {"convert", "layers"},  # the table of names
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,
+    "detection": {"datasets", *BOTTOM},
     "visualize": {"layers"},
     "topology": {"features", "layers"},
     "checkpoints": {"models", "convert", "hub", *BOTTOM},

@@ -1,16 +1,11 @@
 """Objects cut out of the photos of a Pascal VOC folder: which, where, and what is no annotation."""
 
-import pathlib
-import tempfile
-
-import hypothesis
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_inception.datasets import FolderSource
-from training.cut_objects import cut_object, cut_objects, main, read_objects
+from training.cut_objects import cut_object, cut_objects, main
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 
@@ -74,48 +69,10 @@ def test_a_cut_by_hand():
     assert cut_object(photo, (0, 0, 10, 10), 1.0).size == (15, 15), "cut off where the photo ends"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "<annotation>",
-        "no xml",
-        "<a><object><name>x</name></object></a>",
-        annotation(("x", (1, "a", 3, 4))),
-        annotation(("../x", (1, 2, 3, 4))),
-        annotation(("", (1, 2, 3, 4))),
-        annotation(("x", (1, 2, "nan", 4))),
-    ],
-)
-def test_what_is_no_annotation(tmp_path, text):
-    (tmp_path / "a.xml").write_text(text)
-    with pytest.raises(ValueError, match=r"expected .*; Received: .*a\.xml"):
-        read_objects(tmp_path / "a.xml")
-
-
-GOOD = annotation(("red", (10, 20, 30, 40))).encode()
-
-
-@hypothesis.given(
-    st.one_of(
-        st.binary(max_size=100),
-        st.integers(0, len(GOOD)).map(lambda end: GOOD[:end]),
-        st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)).map(
-            lambda change: GOOD[: change[0]] + bytes([change[1]]) + GOOD[change[0] + 1 :]
-        ),
-    )
-)
-@hypothesis.settings(deadline=None)
-def test_any_bytes_are_objects_or_a_value_error(data):
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "a.xml"
-        path.write_bytes(data)
-        try:
-            objects = read_objects(path)
-        except ValueError as error:
-            assert "Received: " in str(error)
-        else:
-            assert all(isinstance(name, str) and len(box) == 4 for name, box in objects)
+def test_a_class_that_no_folder_can_be_called_by(voc, tmp_path):
+    (voc / "Annotations" / "photo6.xml").write_text(annotation(("../x", (1, 2, 13, 14))))
+    with pytest.raises(ValueError, match=r"expected classes whose names a folder can have; Received: '\.\./x' in .*"):
+        cut_objects(voc, tmp_path / "out", per_class=3)
 
 
 def test_errors_are_one_sentence(voc, tmp_path, capsys):

@@ -9,40 +9,22 @@ train.txt and val.txt: what `dataset="folder"` reads.
 import argparse
 import pathlib
 import sys
-import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 from PIL import Image
 
+from keras_inception.detection.annotations import read_voc_objects
 from keras_inception.preprocessing import open_image
 
-SIDES = ("xmin", "ymin", "xmax", "ymax")
 LISTS = {"train": "train.txt", "validation": "val.txt"}
 
 
-def read_objects(annotation) -> list[tuple[str, tuple[float, float, float, float]]]:
-    """The objects of a VOC annotation.
-
-    Args:
-        annotation: its file.
-
-    Returns:
-        For each the class name and the box: xmin, ymin, xmax, ymax in pixels.
-
-    Raises:
-        ValueError: the file is no such annotation, or a class has a name that no folder can have.
-    """
-    try:
-        objects = [
-            (found.findtext("name"), tuple(float(found.findtext(f"bndbox/{side}")) for side in SIDES))
-            for found in ElementTree.parse(annotation).getroot().iter("object")
-        ]
-    except (ElementTree.ParseError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"expected an annotation of Pascal VOC; Received: {annotation} ({error})") from error
-    for name, box in objects:
-        if not name or pathlib.PurePath(name).name != name or "\0" in name or not np.isfinite(box).all():
-            raise ValueError(f"expected a class and a box of numbers; Received: {annotation}, with {name!r} at {box}")
-    return objects
+def _objects(annotation):
+    """Class and box of each object of an annotation; the classes are names that a folder can have."""
+    for name, box, _ in read_voc_objects(annotation):
+        if pathlib.PurePath(name).name != name or "\0" in name:
+            raise ValueError(f"expected classes whose names a folder can have; Received: {name!r} in {annotation}")
+        yield name, box
 
 
 def cut_object(photo: Image.Image, box, context: float) -> Image.Image:
@@ -89,7 +71,7 @@ def cut_objects(voc, out, *, per_class: int, smallest: int = 8, context: float =
         objects = [
             (name, stem, number, box)
             for stem in path.read_text().split()
-            for number, (name, box) in enumerate(read_objects(voc / "Annotations" / f"{stem}.xml"))
+            for number, (name, box) in enumerate(_objects(voc / "Annotations" / f"{stem}.xml"))
             if min(box[2] - box[0], box[3] - box[1]) >= smallest
         ]
         drawn = np.random.default_rng(seed).permutation(len(objects))

@@ -1,0 +1,213 @@
+"""Photos with annotated objects: the folders of Pascal VOC and of COCO."""
+
+import dataclasses
+import json
+import logging
+import math
+import pathlib
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+
+from keras_inception.detection.boxes import area, clip
+from keras_inception.detection.objects import Objects
+from keras_inception.preprocessing import IMAGE_SUFFIXES, open_image
+
+logger = logging.getLogger(__name__)
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+TRUE = ("1", "true")
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotatedPhoto:
+    """A photo and what is on it.
+
+    Args:
+        path: the photo.
+        objects: as annotated; a box may go beyond the photo.
+    """
+
+    path: pathlib.Path
+    objects: Objects
+
+    def open(self) -> tuple[np.ndarray, Objects]:
+        """The photo, RGB, uint8 (h, w, 3), and its objects, boxes clipped to it; without those that are outside.
+
+        Raises:
+            ValueError: the photo cannot be decoded.
+            OSError: it cannot be read.
+        """
+        photo = np.asarray(open_image(self.path))
+        boxes = clip(self.objects.boxes, photo.shape[:2])
+        inside = area(boxes) > 0
+        known = self.objects
+        columns = (known.labels, known.difficult, known.crowd, np.minimum(known.areas, area(boxes)))
+        return photo, Objects(boxes[inside], *(column[inside] for column in columns))
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotatedPhotos:
+    """A split of a data set of annotated photos.
+
+    Args:
+        name: for messages.
+        classes: the names of the classes, in the order of the labels.
+        photos: the photos.
+        skipped: what was left out for having no extent, a sentence each.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    photos: tuple[AnnotatedPhoto, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self):
+        return len(self.photos)
+
+    def __iter__(self):
+        return iter(self.photos)
+
+    def __getitem__(self, number):
+        return self.photos[number]
+
+
+def read_annotated(folder, split: str, classes=None) -> AnnotatedPhotos:
+    """Reads a split of a folder of Pascal VOC or of COCO.
+
+    Args:
+        folder: holds `ImageSets/Main/SPLIT.txt`, `Annotations` and `JPEGImages`, as Pascal VOC's do, or
+            `annotations/instances_SPLIT.json` and the photos in `SPLIT`, as COCO's do.
+        split: which, such as `"train"`, `"val"`, or `"val2017"`.
+        classes: the names of the classes; None: those that the split has, in the order of their names or, in COCO, of
+            their numbers.
+
+    Returns:
+        The photos; objects without extent are left out, which the log says, and `skipped`.
+
+    Raises:
+        ValueError: the folder is neither, a file in it is not what it should be, or has a class that is not among those
+            that were given.
+        OSError: a file cannot be read.
+    """
+    folder = pathlib.Path(folder)
+    voc, coco = folder / "ImageSets" / "Main" / f"{split}.txt", folder / "annotations" / f"instances_{split}.json"
+    if voc.is_file():
+        photos = _read_voc(folder, voc, split, classes)
+    elif coco.is_file():
+        photos = _read_coco(coco, folder / split, classes)
+    else:
+        raise ValueError(
+            f"expected a folder of Pascal VOC, with {voc.relative_to(folder)}, or of COCO, with "
+            f"{coco.relative_to(folder)}; Received: {folder}, with neither"
+        )
+    for sentence in photos.skipped:
+        logger.warning("%s", sentence)
+    if photos.skipped:
+        logger.warning("%s: %d objects without extent were left out.", photos.name, len(photos.skipped))
+    return photos
+
+
+def _read_voc(folder, listed, split, classes):
+    try:
+        stems = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected a list of photos; Received: {listed}, which is no text") from error
+    for stem in stems:
+        if pathlib.PurePath(stem).name != stem or "\0" in stem:
+            raise ValueError(f"expected the names of photos in {listed}; Received: {stem!r}")
+    read = [read_voc_objects(folder / "Annotations" / f"{stem}.xml") for stem in stems]
+    if classes is None:
+        classes = sorted({name for objects in read for name, *_ in objects})
+    photos, skipped = [], []
+    for stem, objects in zip(stems, read, strict=True):
+        found = (folder / "JPEGImages" / f"{stem}{suffix}" for suffix in (".jpg", *sorted(IMAGE_SUFFIXES)))
+        path = next((path for path in found if path.is_file()), None)
+        if path is None:
+            raise ValueError(f"expected a photo for {stem} in {folder / 'JPEGImages'}; Received: none")
+        annotation = folder / "Annotations" / f"{stem}.xml"
+        kept, without = _by_extent(objects)
+        skipped += [f"{annotation.name} has {sentence}" for sentence in without]
+        labels = _labels([name for name, *_ in kept], classes, annotation)
+        # VOC counts pixels from 1, and includes the last.
+        boxes = np.array([box for _, box, _ in kept], float).reshape(-1, 4) - [1, 1, 0, 0]
+        photos.append(AnnotatedPhoto(path, Objects(boxes, labels, [difficult for *_, difficult in kept])))
+    return AnnotatedPhotos(f"{folder} {split}", tuple(classes), tuple(photos), tuple(skipped))
+
+
+def read_voc_objects(annotation) -> list[tuple[str, tuple[float, float, float, float], bool]]:
+    """The objects of an annotation of Pascal VOC, as it has them.
+
+    Args:
+        annotation: the file.
+
+    Returns:
+        For each the class name, the box, and whether it is difficult. The box is xmin, ymin, xmax, ymax as in the
+        file: pixels are counted from 1, and the last is included.
+
+    Raises:
+        ValueError: the file is no such annotation.
+        OSError: it cannot be read.
+    """
+    objects = []
+    try:
+        for found in ElementTree.parse(annotation).getroot().iter("object"):
+            box = tuple(float(found.findtext(f"bndbox/{side}")) for side in SIDES)
+            difficult = (found.findtext("difficult") or "").strip().lower() in TRUE
+            objects.append(((found.findtext("name") or "").strip(), box, difficult))
+    # LookupError: an encoding that nobody knows; TypeError: a side is missing.
+    except (ElementTree.ParseError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"expected an annotation of Pascal VOC; Received: {annotation} ({error})") from error
+    for name, box, _ in objects:
+        if not name or not all(map(math.isfinite, box)):
+            raise ValueError(f"expected a class and a box of numbers; Received: {annotation}, with {name!r} at {box}")
+    return objects
+
+
+def _read_coco(path, images, classes):
+    try:
+        data = json.loads(path.read_bytes())
+        categories = {int(each["id"]): str(each["name"]) for each in data["categories"]}
+        files = {int(each["id"]): str(each["file_name"]) for each in data["images"]}
+        rows = {number: [] for number in files}
+        for each in data.get("annotations", ()):
+            x, y, width, height = map(float, each["bbox"])
+            size = float(each.get("area", width * height))
+            if not all(map(math.isfinite, (x, y, width, height, size))):
+                raise ValueError(f"a box of {each['bbox']}")
+            name, crowd = categories[int(each["category_id"])], bool(each.get("iscrowd", False))
+            rows[int(each["image_id"])].append((name, (x, y, x + width, y + height), crowd, size))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"expected annotations of COCO; Received: {path} ({type(error).__name__}: {error})") from error
+    if classes is None:
+        classes = [name for _, name in sorted(categories.items())]
+    photos, skipped = [], []
+    for number, file in files.items():
+        relative = pathlib.PurePath(file)
+        if relative.is_absolute() or ".." in relative.parts or "\0" in file:
+            raise ValueError(f"expected the names of photos in {path}; Received: {file!r}")
+        kept, without = _by_extent(rows[number])
+        skipped += [f"{file} has {sentence}" for sentence in without]
+        labels = _labels([name for name, *_ in kept], classes, f"{path}, {file}")
+        boxes = np.array([box for _, box, *_ in kept], float).reshape(-1, 4)
+        crowd, sizes = ([row[place] for row in kept] for place in (2, 3))
+        photos.append(AnnotatedPhoto(images / file, Objects(boxes, labels, None, crowd, sizes)))
+    return AnnotatedPhotos(str(path), tuple(classes), tuple(photos), tuple(skipped))
+
+
+def _by_extent(rows):
+    """Rows that begin with a class and a box: those whose box has an extent, and what is to be said of the others."""
+    kept = [row for row in rows if row[1][2] > row[1][0] and row[1][3] > row[1][1]]
+    without = [
+        f"{name} without extent at {', '.join(f'{side:g}' for side in box)}."
+        for name, box, *_ in rows
+        if not (box[2] > box[0] and box[3] > box[1])
+    ]
+    return kept, without
+
+
+def _labels(names, classes, where):
+    known = {name: number for number, name in enumerate(classes)}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"expected the classes {', '.join(classes)}; Received: {unknown[0]!r} in {where}")
+    return np.array([known[name] for name in names], np.int64)

@@ -1,0 +1,166 @@
+"""Boxes: xmin, ymin, xmax, ymax in pixels, as float64 (n, 4).
+
+The first pixel of an image reaches from 0 to 1, the last of a row from width - 1 to width: a box around the whole image
+is (0, 0, width, height), and the length of a side is a difference. Pascal VOC counts pixels from 1 and includes the
+last; its reader takes 1 from xmin and ymin, and its areas come out as they are defined there.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_inception.detection.objects import checked_boxes
+
+# Boxes whose overlaps are known at once, while suppressing: so many rows fit the cache.
+BLOCK = 128
+
+
+def area(boxes) -> np.ndarray:
+    """The areas of boxes, (n,); of what has no extent, 0."""
+    return np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1)
+
+
+def intersection(first, second) -> np.ndarray:
+    """The areas that each of the first boxes shares with each of the second, (n, m)."""
+    lower = np.maximum(first[:, None, :2], second[None, :, :2])
+    upper = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.maximum(upper - lower, 0).prod(-1)
+
+
+def overlap(first, second) -> np.ndarray:
+    """Intersection over union, the Jaccard index, of each of the first boxes with each of the second, (n, m).
+
+    A box without extent overlaps nothing, not even itself.
+    """
+    shared = intersection(first, second)
+    union = area(first)[:, None] + area(second)[None] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def clip(boxes, height_width) -> np.ndarray:
+    """The parts of boxes that are inside of an image; of a box that is outside, what has no extent, on its edge."""
+    height, width = height_width
+    return np.clip(boxes, 0, [width, height, width, height])
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapping:
+    """Where the points of an image are in another that was made of it: x to `scale[0] * x + shift[0]`, y likewise.
+
+    ```python
+    view = Mapping.resized((480, 640), (240, 320)).then(Mapping.cropped(10, 20)).then(Mapping.flipped(224))
+    found = view.inverse()(boxes_in_the_view)
+    ```
+
+    Args:
+        scale: of x and of y; negative where the image is mirrored.
+        shift: of x and of y, in pixels of the other image.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def resized(cls, before, after) -> "Mapping":
+        """Of an image that is resized; both sizes as (height, width)."""
+        return cls((after[1] / before[1], after[0] / before[0]))
+
+    @classmethod
+    def cropped(cls, left, top) -> "Mapping":
+        """Of an image of which a part is cut out that begins there, in pixels; negative where it is extended."""
+        return cls(shift=(-left, -top))
+
+    @classmethod
+    def flipped(cls, width) -> "Mapping":
+        """Of an image of that width, in pixels, that is mirrored, left to right."""
+        return cls((-1.0, 1.0), (width, 0.0))
+
+    def then(self, other: "Mapping") -> "Mapping":
+        """This, and upon what it gives the other."""
+        scale = np.multiply(self.scale, other.scale)
+        shift = np.multiply(self.shift, other.scale) + other.shift
+        return Mapping(tuple(scale.tolist()), tuple(shift.tolist()))
+
+    def inverse(self) -> "Mapping":
+        """The way back."""
+        return Mapping(
+            tuple((1 / np.asarray(self.scale)).tolist()), tuple((-np.divide(self.shift, self.scale)).tolist())
+        )
+
+    def __call__(self, boxes) -> np.ndarray:
+        """The boxes in the other image, (n, 4)."""
+        corners = np.asarray(boxes, np.float64).reshape(-1, 2, 2) * self.scale + self.shift
+        return np.concatenate([corners.min(1), corners.max(1)], axis=1)
+
+
+def encode(boxes, proposals) -> np.ndarray:
+    """What moves proposals to boxes: the regression targets of R-CNN (Girshick et al., 2014, appendix C).
+
+    Args:
+        boxes, proposals: (n, 4) each, with an extent.
+
+    Returns:
+        (n, 4): the shifts of the centre in widths and heights of the proposal, and the logarithms of how much wider and
+        higher the box is.
+
+    Raises:
+        ValueError: one has no extent.
+    """
+    (centre, size), (start, extent) = _centres(boxes), _centres(proposals)
+    if (size <= 0).any() or (extent <= 0).any():
+        raise ValueError("expected boxes and proposals with an extent; Received: one without")
+    return np.concatenate([(centre - start) / extent, np.log(size / extent)], axis=1)
+
+
+def decode(moves, proposals) -> np.ndarray:
+    """The boxes that `encode` gives these moves for, (n, 4)."""
+    start, extent = _centres(proposals)
+    centre, half = start + moves[:, :2] * extent, np.exp(moves[:, 2:]) * extent / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def _centres(boxes):
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+
+
+def suppress(boxes, scores, threshold: float, *, labels=None, limit: int | None = None) -> np.ndarray:
+    """Greedy non-maximum suppression: of boxes that overlap, the one with the highest score stays.
+
+    Args:
+        boxes: (n, 4).
+        scores: (n,); of equal scores the first counts as higher.
+        threshold: a box goes whose intersection over union with one that stays is above it.
+        labels: (n,); boxes suppress only those with their own. None: all each other.
+        limit: how many stay, at most.
+
+    Returns:
+        The numbers of the boxes that stay, highest score first.
+
+    Raises:
+        ValueError: a box is no box, or shapes do not agree.
+    """
+    boxes, scores = checked_boxes(boxes), np.asarray(scores)
+    if scores.shape != (len(boxes),) or (labels is not None and np.shape(labels) != (len(boxes),)):
+        raise ValueError(
+            f"expected a score, and a label if any, for each of {len(boxes)} boxes; "
+            f"Received: shapes {scores.shape} and {np.shape(labels) if labels is not None else None}"
+        )
+    if labels is not None and len(boxes):
+        # Apart from each other, boxes of different labels do not overlap.
+        apart = boxes.max() - boxes.min() + 1
+        boxes = boxes + (np.unique(labels, return_inverse=True)[1] * apart)[:, None]
+    left = np.argsort(-scores, kind="stable")
+    kept, count = [], 0
+    while len(left) and (limit is None or count < limit):
+        block, left = left[:BLOCK], left[BLOCK:]
+        above = overlap(boxes[block], boxes[block]) > threshold
+        stays = np.ones(len(block), bool)
+        for row in range(len(block)):
+            if stays[row]:
+                stays[row + 1 :] &= ~above[row, row + 1 :]
+        block = block[stays]
+        kept.append(block)
+        count += len(block)
+        left = left[~(overlap(boxes[left], boxes[block]) > threshold).any(1)]
+    return np.concatenate([np.zeros(0, np.int64), *kept])[:limit]
