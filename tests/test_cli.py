@@ -284,7 +284,8 @@ def test_evaluate_an_ensemble_as_a_table(classes, weights, capsys):
         ["2", "144", "288"],
     ]
     found = json.loads((classes / "out.json").read_text())
-    assert [entry["images"] for entry in found["evaluations"]] == [2] * 6 and len(found["singles"]) == 2
+    assert [entry["images"] for entry in found["evaluations"]] == [2] * 6
+    assert [single["model"] for single in found["singles"]] == [str(weights), "cifar10"]
 
 
 @pytest.mark.parametrize(
@@ -292,12 +293,36 @@ def test_evaluate_an_ensemble_as_a_table(classes, weights, capsys):
     [
         (["--data", "no_such_data"], "expected no_such_data as TFDS prepares it"),
         (["--data", "animals", "--json", "nowhere/out.json"], "expected an existing folder for nowhere/out.json"),
+        (["--data", "animals", "--json", "animals"], "expected the name of a file; Received: animals, a folder"),
+        (
+            ["--data", "animals", "--weights", "cifar10", "--weights", "cifar10"],
+            "expected different weights; Received: ",
+        ),
         (["--data", "animals", "--split", "third"], "expected the split train, validation or all of a folder"),
     ],
 )
 def test_evaluate_errors(classes, weights, capsys, arguments, said):
     code, out, err = run(capsys, "evaluate", "--weights", weights, *arguments)
     assert (code, out) == (1, "") and said in err and len(err.splitlines()) == 1
+
+
+def test_evaluate_goes_on_where_it_was(classes, weights, capsys):
+    arguments = ("evaluate", "--weights", weights, "--data", "animals", "--resume", "state", "--batch-size", 3)
+    assert run(capsys, *arguments)[:2] == run(capsys, *arguments)[:2]
+    code, _, err = run(capsys, *arguments, "--protocol", "10")
+    assert code == 1 and "expected the file of this evaluation" in err and "Received: state, of another" in err
+
+
+def test_evaluate_says_which_image_is_broken(classes, weights, capsys):
+    broken = classes / "animals" / "cat" / "broken.png"
+    broken.write_bytes(b"no image")
+    code, out, err = run(capsys, "evaluate", "--weights", weights, "--data", "animals")
+    assert (code, out) == (1, "") and "expected images that can be decoded; Received: cat/broken.png" in err
+
+
+def test_evaluate_images_that_need_no_file(weights, capsys):
+    code, _, err = run(capsys, "evaluate", "--weights", weights, "--data", "synthetic")
+    assert code == 1 and "expected classes that the model has" in err, "validation, without a word about it"
 
 
 def test_evaluate_takes_what_is_held_out(classes, weights, capsys):

@@ -1,7 +1,9 @@
 """Evaluations against a slow, obvious implementation; ensembles, streams, and what is killed goes on."""
 
+import dataclasses
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,9 @@ import keras_inception
 from keras_inception.datasets import ArraySource, FolderSource, synthetic
 from keras_inception.evaluation import PROTOCOLS, Protocol, cut_crops
 from keras_inception.evaluation.classes import class_names, match_classes
+from keras_inception.evaluation.metrics import Tally
+from keras_inception.evaluation.outputs import is_logits
+from keras_inception.evaluation.progress import Progress
 from keras_inception.evaluation.table import table_3
 
 RNG = np.random.default_rng(0)
@@ -102,6 +107,28 @@ def test_logits_are_given_their_softmax():
         keras_inception.evaluate(custom, pairs(), progress=False)
 
 
+def test_the_softmax_is_that_of_the_classes():
+    """Found from the output itself: not by the order of layers; through what changes nothing, and in inner models."""
+    pixels = keras.Input((32, 32, 3))
+    flat = keras.layers.Flatten()(pixels)
+    softmax = keras.layers.Dense(7, activation="softmax")(flat)
+    other = keras.layers.Dense(4)(flat)
+    several = keras.Model(pixels, {"predictions": softmax, "quality": other})
+    inner = keras.Model(pixels, {"quality": other, "predictions": softmax})
+    linear = keras.layers.Activation("linear", dtype="float32")
+    outputs = {
+        "another output comes after it": (several, False),
+        "in a model in the model": (keras.Model(pixels, inner(pixels)["predictions"]), False),
+        "a cast behind it": (keras.Model(pixels, linear(softmax)), False),
+        "an operation": (keras.Model(pixels, keras.ops.softmax(other)), False),
+        "a layer of its own": (keras.Sequential([pixels, keras.layers.Flatten(), keras.layers.Softmax()]), False),
+        "dropout behind logits": (keras.Model(pixels, keras.layers.Dropout(0.5)(linear(other))), True),
+        "a Sequential in a model": (keras.Model(pixels, small_model(activation=None)(pixels)), True),
+    }
+    for name, (model, expected) in outputs.items():
+        assert is_logits(model) is expected, name
+
+
 def encoded_pairs():
     data = [tf.io.encode_png(photo).numpy() for photo in PHOTOS]
     return tf.data.Dataset.from_tensor_slices({"image": data, "label": LABELS, "more": LABELS})
@@ -109,7 +136,7 @@ def encoded_pairs():
 
 def files(tmp_path):
     for number, (photo, label) in enumerate(zip(PHOTOS, LABELS, strict=True)):
-        (tmp_path / str(label)).mkdir(exist_ok=True)
+        (tmp_path / str(label)).mkdir(exist_ok=True, parents=True)
         Image.fromarray(photo).save(tmp_path / str(label) / f"{number}.png")
     return FolderSource(tmp_path, "all")
 
@@ -160,11 +187,48 @@ def test_auxiliary_heads_do_not_count():
     np.testing.assert_allclose(one.tally.to_vector(), other.tally.to_vector(), atol=1e-6)
 
 
-def test_limit():
-    assert (
-        keras_inception.evaluate(small_model(), pairs(), limit=3, progress=False).confusion.sum(1)[:3].tolist()
-        == [1] * 3
-    )
+def test_limit(tmp_path):
+    found = keras_inception.evaluate(small_model(), pairs(), limit=3, progress=False)
+    assert found.confusion.sum(1)[:3].tolist() == [1] * 3, "the first"
+    for label in range(CLASSES):
+        (tmp_path / str(label)).mkdir()
+        for number in range(10):
+            Image.fromarray(PHOTOS[label]).save(tmp_path / str(label) / f"{number}.png")
+    source = FolderSource(tmp_path, "all")
+    one, again = (keras_inception.evaluate(small_model(), source, limit=30, progress=False) for _ in range(2))
+    assert one.images == 30 and (one.confusion.sum(1) > 0).sum() >= 5, "not the three first classes of a folder"
+    np.testing.assert_array_equal(one.confusion, again.confusion)
+
+
+def test_the_bar_knows_how_many_there_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    keras_inception.evaluate(small_model(), files(tmp_path))
+    assert "7/7 [" in capsys.readouterr().err
+    keras_inception.evaluate(small_model(), files(tmp_path), progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_takes_no_pixels_is_refused():
+    bare = keras_inception.GoogLeNet(weights="cifar10", include_preprocessing=False)
+    with pytest.raises(ValueError, match=r"models of pixels 0\.\.255; Received: .* include_preprocessing=False"):
+        keras_inception.evaluate(bare, pairs(), progress=False)
+
+
+def test_models_by_name():
+    models = {"a/model": small_model(0), "b/model": small_model(1)}
+    assert keras_inception.evaluate(models, pairs(), progress=False).models == ("a/model", "b/model")
+    table = table_3(models, pairs(), ("1",), progress=False).to_dict()
+    assert [single["model"] for single in table["singles"]] == ["a/model", "b/model"]
+    assert len(table_3(small_model(), pairs(), ("1",), progress=False).rows) == 1
+
+
+def test_numbers_of_a_model_without_names_are_said(tmp_path, caplog):
+    names = sorted(map(str, range(12)))
+    with caplog.at_level("WARNING", "keras_inception"):
+        assert match_classes(names, small_model(classes=12), 12).tolist() == list(map(int, names))
+    assert caplog.messages == [
+        "The classes 0, 1, 10, ... are taken for the numbers of the model's outputs, not for their order by name."
+    ]
 
 
 def test_classes_are_found_by_their_names(tmp_path):
@@ -184,6 +248,29 @@ def test_classes_are_found_by_their_names(tmp_path):
         keras_inception.evaluate(model, FolderSource(tmp_path, "all"), progress=False)
 
 
+def floats(value, dtype=float, labels=(0, 1)):
+    return np.full((2, 40, 40, 3), value, dtype), np.array(labels)
+
+
+def channels_unknown():
+    signature = (tf.TensorSpec((None, None, None), tf.uint8), tf.TensorSpec((), tf.int64))
+    return tf.data.Dataset.from_generator(lambda: [(np.zeros((40, 40, 1), np.uint8), 0)], output_signature=signature)
+
+
+def grey_model():
+    return keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Flatten(), keras.layers.Dense(7)])
+
+
+def map_model():
+    return keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Rescaling(1.0)])
+
+
+def list_model():
+    pixels = keras.Input((32, 32, 3))
+    flat = keras.layers.Flatten()(pixels)
+    return keras.Model(pixels, [keras.layers.Dense(7)(flat), keras.layers.Dense(7)(flat)])
+
+
 @pytest.mark.parametrize(
     "models, data, options, message",
     [
@@ -194,8 +281,13 @@ def test_classes_are_found_by_their_names(tmp_path):
         (small_model(), None, {"batch_size": 0}, "a positive batch_size"),
         (small_model(), tf.data.Dataset.from_tensors((PHOTOS[0], 0)).repeat(), {}, "a data set with an end, or limit="),
         (small_model(), tf.data.Dataset.from_tensors((PHOTOS[0][..., :1], 0)), {}, r"RGB images, \(h, w, 3\)"),
-        (small_model(), tf.data.Dataset.from_tensors((PHOTOS[0][:1].repeat(70, 1), 0)), {"protocol": "10"}, "1 to 64"),
-        (small_model(), [(b"no image", 0)], {}, "expected a readable image; Received: "),
+        (
+            small_model(),
+            tf.data.Dataset.from_tensors((PHOTOS[0][:1].repeat(70, 1), 0)),
+            {"protocol": "10"},
+            r"1 to 64; Received: \[1 3920\]$",
+        ),
+        (small_model(), [(b"no image", 0)], {}, "expected a readable image; Received: an open file"),
         (small_model(), [], {}, "at least one image; Received: none"),
         (small_model(), iter([]), {"resume": "state"}, "data that can be read again, to resume"),
         (small_model(), 3, {}, "a data set of \\(image, label\\); Received: int"),
@@ -203,6 +295,38 @@ def test_classes_are_found_by_their_names(tmp_path):
         (small_model(), (np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 9])), {}, r"labels in \[0, 7\); Received: 9"),
         (small_model(), None, {"preprocessing": keras_inception.Preprocessing(48)}, "the models' input size"),
         (small_model(), None, {"classes": ("a", "b")}, "as many classes as the model has, 7"),
+        (small_model(), None, {"classes": tuple("aabcdef")}, "expected each class once; Received: 7 names, 6 of them"),
+        (small_model(), None, {"limit": 0}, "expected limit=None, or 1 or more; Received: limit=0"),
+        (small_model(), None, {"limit": -1}, "expected limit=None, or 1 or more; Received: limit=-1"),
+        (small_model(), [(np.zeros((40, 40, 3)) - 1, 0)], {}, r"expected pixels in 0\.\.255, neither .* values in -1"),
+        (
+            small_model(),
+            floats(-1.0),
+            {},
+            r"pixels in 0\.\.255, neither normalized nor 16-bit; Received: values in -1\.\.-1$",
+        ),
+        (
+            small_model(),
+            floats(np.nan),
+            {},
+            r"pixels in 0\.\.255, neither normalized nor 16-bit; Received: values in nan",
+        ),
+        (small_model(), floats(256, np.uint16), {}, r"neither normalized nor 16-bit; Received: values in 256\.\.256$"),
+        (small_model(), floats(True, bool), {}, r"expected pixels in 0\.\.255, or encoded images; Received: bool"),
+        (small_model(), floats(1, labels=[0.7, 1.0]), {}, "expected labels that are integers; Received: float64"),
+        (small_model(), floats(1, labels=[0]), {}, "expected a label for each image; Received: 2 images, 1 labels"),
+        (small_model(), channels_unknown(), {}, r"expected RGB images, \(h, w, 3\); Received: \[40 40 1\]$"),
+        (small_model(), [(3.5, 0)], {}, "expected a path, an open file, a PIL image or an array; Received: "),
+        (small_model(), [(PHOTOS[0], "cat")], {}, "expected data that can be read; Received: ValueError: invalid"),
+        (grey_model(), None, {}, r"expected models of RGB images; Received: an input of shape \(None, 32, 32, 1\)"),
+        (map_model(), None, {}, r"an output \(n, classes\); Received: one of shape \(None, 32, 32, 3\)"),
+        (list_model(), None, {}, "expected one output, or several by name; Received: 2 without names"),
+        (
+            small_model(),
+            None,
+            {"preprocessing": keras_inception.Preprocessing(32, interpolation="nearest")},
+            "^expected an interpolation, one of bilinear, bicubic, lanczos; Received: 'nearest'$",
+        ),
     ],
 )
 def test_mistakes(models, data, options, message):
@@ -273,6 +397,11 @@ def test_a_broken_image_is_named(tmp_path):
     (tmp_path / "2" / "6.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="expected images that can be decoded; Received: 2/6.png"):
         keras_inception.evaluate(small_model(), source, "144", progress=False)
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(OSError, match="No such file or directory: 'missing.jpg'"):
+        keras_inception.evaluate(small_model(), [("missing.jpg", 0)], progress=False)
 
 
 MEMORY = """
@@ -361,10 +490,79 @@ def test_the_file_of_another_evaluation(tmp_path):
         options = {"models": small_model(), "protocol": "10", **changed}
         with pytest.raises(ValueError, match="expected the file of this evaluation .*; Received: .*of another"):
             keras_inception.evaluate(options.pop("models"), pairs(), resume=state, progress=False, **options)
+    for other in (pairs().skip(1), pairs().take(6).apply(tf.data.experimental.assert_cardinality(6))):
+        with pytest.raises(ValueError, match="Received: .*of another"):
+            keras_inception.evaluate(small_model(), other, "10", resume=state, progress=False)
+    shutil.copy(state, tmp_path / "table.10")
+    with pytest.raises(ValueError, match="Received: .*of another"):
+        table_3([small_model(0), small_model(1)], pairs(), ["10"], resume=tmp_path / "table", progress=False)
     for damaged in (state.read_bytes()[:-30], b"no file of ours", b""):
         state.write_bytes(damaged)
         with pytest.raises(ValueError, match="expected the file of an evaluation; Received: "):
             keras_inception.evaluate(small_model(), pairs(), "10", resume=state, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["folder", "arrays"])
+def test_data_that_have_changed_are_other_data(tmp_path, kind):
+    source, state = files(tmp_path / "photos"), tmp_path / "state"
+    images, labels = np.zeros((6, 32, 32, 3), np.uint8), np.arange(6)
+
+    def evaluate(source, images):
+        data = source if kind == "folder" else (images, labels[: len(images)])
+        return keras_inception.evaluate(small_model(), data, resume=state, progress=False)
+
+    assert evaluate(source, images).images == evaluate(source, images).images == (7 if kind == "folder" else 6)
+    (tmp_path / "photos" / "2" / "2.png").unlink()  # neither the first, nor the last of its class
+    with pytest.raises(ValueError, match="expected the file of this evaluation .*; Received: .*of another"):
+        evaluate(FolderSource(tmp_path / "photos", "all"), images[:4])
+
+
+def test_any_damage_to_the_file_is_one_sentence(tmp_path):
+    state = tmp_path / "state"
+    keras_inception.evaluate(small_model(), pairs(), resume=state, progress=False)
+    good, model, rng = state.read_bytes(), small_model(), np.random.default_rng(0)
+    # The headers of a zip file, where a byte can mean another compression, a password, another version.
+    for place in [*range(0, 30), *range(len(good) - 120, len(good))]:
+        state.write_bytes(good[:place] + bytes([good[place] ^ int(rng.integers(1, 256))]) + good[place + 1 :])
+        try:
+            found = Progress(state, [Tally(CLASSES)], lambda: "another")
+        except ValueError as error:
+            assert "; Received: " in str(error)
+        else:
+            assert found is None, "of another, if it can be read at all"
+    state.write_bytes(good)
+    assert keras_inception.evaluate(model, pairs(), resume=state, progress=False).images == 7
+
+
+def test_what_an_interrupt_leaves_is_kept(tmp_path, monkeypatch):
+    advance, state = Progress.advance, tmp_path / "state"
+
+    def interrupted(self, photos):
+        advance(self, photos)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Progress, "advance", interrupted)
+        keras_inception.evaluate(small_model(), pairs(), "144", batch_size=16, resume=state, progress=False)
+    with np.load(state) as file:
+        assert int(file["done"]) == 1
+    assert (
+        keras_inception.evaluate(small_model(), pairs(), "144", batch_size=16, resume=state, progress=False).images == 7
+    )
+
+
+def test_a_layer_of_somebodys_own_without_a_configuration(tmp_path):
+    class Own(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, x):
+            return self.factor * x
+
+    own = keras.Sequential([keras.Input((32, 32, 3)), Own(2), keras.layers.Flatten(), keras.layers.Dense(7)])
+    for _ in range(2):
+        assert keras_inception.evaluate(own, pairs(), resume=tmp_path / "state", progress=False).images == 7
 
 
 def test_the_report(tmp_path):
@@ -384,13 +582,35 @@ def test_the_report(tmp_path):
     assert weighted / 7 == pytest.approx(data["expected_calibration_error"])
     text = str(evaluation)
     assert "7 images, 2 models, 10 crops (10)" in text and f"{evaluation.top1_accuracy:.2%}" in text
+    assert len(data["calibration"]) == 15
+
+
+def test_the_picture(tmp_path):
+    evaluation = keras_inception.evaluate(small_model(), pairs(), progress=False)
+    tally = Tally(CLASSES)
+    tally.add(np.eye(CLASSES) * 0.5 + 0.5 / CLASSES, np.arange(CLASSES))
+    dataclasses.replace(evaluation, tally=tally).save(png=tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as picture:
-        assert picture.size[0] > 1000 and len(picture.convert("RGB").getcolors(2**24)) > 20
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    height, width, _ = pixels.shape
+    panels = {"confusion": pixels[:, : width // 2], "by class": pixels[: height // 2, width * 2 // 3 :]}
+    panels["calibration"] = pixels[height // 2 :, width * 2 // 3 :]
+    for name, panel in panels.items():
+        blue = (panel[..., 2] - panel[..., 0] > 40).mean()
+        assert width > 1000 and blue > 0.01, f"{name} is empty"
+
+
+def test_any_names_can_be_drawn_and_printed(tmp_path):
+    names = ("$a_$", "\\alpha", "b\udcff", "$", "ä", "f", "g")
+    evaluation = keras_inception.evaluate(small_model(), pairs(), classes=names, progress=False)
+    evaluation.save(tmp_path / "out.json", tmp_path / "out.png")
+    str(evaluation).encode()
+    assert evaluation.classes[2] == "b?"
 
 
 def test_table_3():
     """Each row is the evaluation that it says; the one model is the best under the first protocol."""
-    models = [small_model(seed) for seed in range(3)]
+    models = [small_model(seed) for seed in (1, 2, 3)]  # the best of top 1 is the second, of top 5 the third
     table = table_3(models, pairs(), progress=False)
     shape = [(len(row.models), row.protocol.name) for row in table.rows]
     assert shape == [(1, "1"), (1, "10"), (1, "144"), (3, "1"), (3, "10"), (3, "144")]
@@ -398,6 +618,8 @@ def test_table_3():
     accuracies = [keras_inception.evaluate(model, pairs(), progress=False).top1_accuracy for model in models]
     assert [single.top1_accuracy for single in table.singles] == accuracies
     best = models[int(np.argmax(accuracies))]
+    top5 = [keras_inception.evaluate(model, pairs(), progress=False).top5_accuracy for model in models]
+    assert np.argmax(top5) != np.argmax(accuracies), "or else this would not tell by which the best is found"
     for row in table.rows:
         alone = keras_inception.evaluate(
             best if len(row.models) == 1 else models, pairs(), row.protocol, progress=False

@@ -19,24 +19,28 @@ def evaluate(args) -> int:
 
 def evaluate_source(args, source, show=True) -> int:
     """Evaluates the models that the arguments name, and shows and writes what was found if `show`."""
-    for path in (args.json, args.picture, args.resume):
-        parent = pathlib.Path(path or ".").absolute().parent
+    for path in filter(None, (args.json, args.picture, args.resume)):
+        parent = pathlib.Path(path).absolute().parent
         if not parent.is_dir():
             raise ValueError(f"expected an existing folder for {path}; Received: {parent}")
+        if pathlib.Path(path).is_dir():
+            raise ValueError(f"expected the name of a file; Received: {path}, a folder")
+    if len(set(args.weights)) < len(args.weights):
+        raise ValueError(f"expected different weights; Received: {', '.join(args.weights)}")
     if args.precision is not None:
         keras.config.set_dtype_policy(args.precision)
-    models = [load(weights, args.allow_unverified) for weights in args.weights]
+    models = {weights: load(weights, args.allow_unverified) for weights in args.weights}
     options = {"limit": args.limit, "batch_size": args.batch_size, "resume": args.resume}
     if args.table:
         found = table_3(models, source, **options)
     else:
         found = evaluate_models(models, source, args.protocol, **options)
     if show:
-        print(found)
         if args.json:
             found.save(args.json)
         if args.picture:
             (found.rows[-1] if args.table else found).save(png=args.picture)
+        print(found)
     return 0
 
 
@@ -48,6 +52,8 @@ def find_source(data: str, split: str | None, data_dir):
     """
     if pathlib.Path(data).is_dir():
         return open_source("folder", split or folder.evaluation_split(data), data)
+    if data == "synthetic":
+        return open_source(data, split or "validation")
     return open_source(data, split or tfds.evaluation_split(data, data_dir), data_dir)
 
 

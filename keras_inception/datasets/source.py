@@ -1,7 +1,10 @@
 """What a data set is to a pipeline: its examples in an order that is a function of a seed, each with a name."""
 
 import abc
+import hashlib
 import os
+
+import numpy as np
 
 BLOCK = 256  # examples
 
@@ -31,6 +34,10 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def __len__(self) -> int:
         """The number of examples."""
+
+    def contents(self) -> tuple:
+        """What tells this split from another, or from itself as it was before something was added: small, and plain."""
+        return self.name, self.classes, len(self)
 
     @abc.abstractmethod
     def references(self, *, seed=None, shard: tuple[int, int] = (0, 1)):
@@ -63,14 +70,29 @@ class Source(abc.ABC):
 
 
 class IndexedSource(Source):
-    """Examples that are found by their number."""
+    """Examples that are found by their number.
+
+    Attributes:
+        labels: of all examples, int64 (n,).
+        ids: of all examples, bytes; None where these are their numbers.
+    """
+
+    ids: list[bytes] | None = None
+
+    def contents(self):
+        digest = hashlib.sha256(np.ascontiguousarray(self.labels).tobytes())
+        for name in self.ids or ():
+            digest.update(name + b"\0")
+        return *super().contents(), digest.hexdigest()
 
     def references(self, *, seed=None, shard=(0, 1)):
         import tensorflow as tf
 
         numbers = tf.data.Dataset.from_tensor_slices(order(len(self), seed, shard))
+        count = int(numbers.cardinality())
         # In blocks: a call for each example would take longer than reading a small photo from the disk.
-        return numbers.batch(BLOCK).map(self._references).unbatch()
+        references = numbers.batch(BLOCK).map(self._references).unbatch()
+        return references.apply(tf.data.experimental.assert_cardinality(count))
 
     @abc.abstractmethod
     def _references(self, numbers) -> dict:

@@ -1,11 +1,14 @@
 """Which output of a model a data set's label means: by the names of both."""
 
+import logging
 import re
 
 import numpy as np
 
 from keras_inception.labels import class_pairs
 from keras_inception.layers.pixels import stored_spec
+
+logger = logging.getLogger(__name__)
 
 
 def class_names(model, count: int, columns=None, names=()) -> tuple[str, ...]:
@@ -21,7 +24,8 @@ def class_names(model, count: int, columns=None, names=()) -> tuple[str, ...]:
         return tuple(str(number) if pair is None else _called(*pair) for number, pair in enumerate(pairs))
     found = [str(number) for number in range(count)]
     for output, name in zip(() if columns is None else columns, names, strict=False):
-        found[output] = str(name)
+        # The name of a folder may have bytes that are no text, which nobody could print.
+        found[output] = str(name).encode(errors="replace").decode()
     return tuple(found)
 
 
@@ -52,6 +56,8 @@ def match_classes(names, model, count: int) -> np.ndarray:
         ValueError: the model lacks a class, or has two of a name.
     """
     names = [str(name) for name in names]
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each class once; Received: {len(names)} names, {len(set(names))} of them different")
     pairs = _known(model, count)
     outputs = {}
     for output, pair in enumerate(pairs or ()):
@@ -62,6 +68,11 @@ def match_classes(names, model, count: int) -> np.ndarray:
     numbers = all(name.isdecimal() for name in names) and set(map(int, names)) <= set(range(count))
     if not any(found) and numbers and (pairs is None or len(names) == count):
         found = [[int(name)] for name in names]
+        if pairs is None and names == sorted(names) != sorted(names, key=int):
+            logger.warning(
+                "The classes %s, ... are taken for the numbers of the model's outputs, not for their order by name.",
+                ", ".join(names[:3]),
+            )
     elif pairs is None and len(names) != count:
         raise ValueError(
             f"expected as many classes as the model has, {count}, for it does not know their names; "

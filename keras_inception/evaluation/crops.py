@@ -69,10 +69,17 @@ class Protocol:
 
         Args:
             preprocessing: the model's own, at its input size.
+
+        Raises:
+            ValueError: its interpolation is none that a graph has.
         """
+        if preprocessing.interpolation not in KERNELS:
+            known, received = ", ".join(KERNELS), preprocessing.interpolation
+            raise ValueError(f"expected an interpolation, one of {known}; Received: {received!r}")
         if not self.sides:
-            resize = self.resize or preprocessing.resize
-            return (preprocessing if resize == preprocessing.resize else Preprocessing(preprocessing.size, resize),)
+            own = self.resize in (None, preprocessing.resize) and self.resize != "central_fraction"
+            kept = {"interpolation": preprocessing.interpolation}
+            return (preprocessing if own else Preprocessing(preprocessing.size, self.resize, **kept),)
         size = max(preprocessing.height_width)
         options = {"resize": self.resize or preprocessing.resize, "interpolation": preprocessing.interpolation}
         return tuple(
@@ -172,8 +179,6 @@ def _resized(pixels, scale, resize_to):
     """The photo before the crop, float32."""
     import tensorflow as tf
 
-    if scale.interpolation not in KERNELS:
-        raise ValueError(f"expected an interpolation, one of {', '.join(KERNELS)}; Received: {scale.interpolation!r}")
     kernel = KERNELS[scale.interpolation]
     sides = tf.shape(pixels)[:2]
     if scale.resize == "central_fraction":
@@ -187,7 +192,7 @@ def _resized(pixels, scale, resize_to):
     resized = tf.where(sides == short, resize_to, resize_to * sides // short)
     longest = tf.debugging.Assert(
         tf.reduce_max(sides) <= LONGEST * short,
-        [f"expected a photo whose sides are at most 1 to {LONGEST}; Received: height and width", sides],
+        [tf.strings.format(f"expected a photo whose sides are at most 1 to {LONGEST}; Received: {{}}", sides)],
     )
     with tf.control_dependencies([longest] if longest is not None else []):
         return _scaled(pixels, tf.identity(resized), kernel)

@@ -5,6 +5,8 @@ import itertools
 import keras
 import numpy as np
 
+from keras_inception.evaluation.outputs import classifier_output, image_input, is_logits, main_output, precision
+
 
 class Ensemble:
     """One or several classifiers that see the same crops.
@@ -23,19 +25,17 @@ class Ensemble:
         self.models = list(models) if isinstance(models, (list, tuple)) else [models]
         if not self.models:
             raise ValueError("expected at least one model; Received: none")
-        shapes = {(tuple(_inputs(model).shape), classifier_output(model).shape[-1]) for model in self.models}
+        shapes = {(tuple(image_input(model).shape), classifier_output(model).shape[-1]) for model in self.models}
         if len(shapes) > 1:
             raise ValueError(
                 "expected models of one input size and one number of classes; Received: "
                 + ", ".join(f"{shape} to {classes}" for shape, classes in sorted(shapes, key=str))
             )
         ((shape, self.classes),) = shapes
-        if len(shape) != 4:
-            raise ValueError(f"expected models of images; Received: an input of shape {shape}")
         self.channels_first = shape[1] == 3 and shape[-1] != 3
         self.height_width = shape[2:] if self.channels_first else shape[1:3]
         self.mirrored = mirrored
-        self.precisions = tuple(_precision(model) for model in self.models)
+        self.precisions = tuple(precision(model) for model in self.models)
         self.logits = [is_logits(model) if from_logits is None else from_logits for model in self.models]
         self.strategy = self._strategy()
         if keras.backend.backend() == "tensorflow":
@@ -106,7 +106,7 @@ class Ensemble:
             crops = tf.transpose(crops, (0, 3, 1, 2))
         found = []
         for model, logits in zip(self.models, self.logits, strict=True):
-            scores = tf.cast(_outputs(model(crops, training=False)), tf.float32)
+            scores = tf.cast(main_output(model(crops, training=False)), tf.float32)
             found.append(tf.nn.softmax(scores) if logits else scores)
         found = tf.stack(found, 1)
         return (found[:count] + found[count:]) / 2 if self.mirrored else found
@@ -118,7 +118,7 @@ class Ensemble:
             view = view.transpose(0, 3, 1, 2) if self.channels_first else view
             for_each = []
             for model, logits in zip(self.models, self.logits, strict=True):
-                scores = np.asarray(_outputs(model.predict_on_batch(np.ascontiguousarray(view))), np.float32)
+                scores = np.asarray(main_output(model.predict_on_batch(np.ascontiguousarray(view))), np.float32)
                 for_each.append(keras.ops.convert_to_numpy(keras.ops.softmax(scores)) if logits else scores)
             found = found + np.stack(for_each, 1) / len(views)
         return found
@@ -134,70 +134,3 @@ class Ensemble:
         parts = self._for_each(lambda context: next(first))
         total = tf.function(lambda parts: self.strategy.reduce("SUM", parts, axis=None))(parts)
         return total.numpy()
-
-
-def _inputs(model):
-    if len(getattr(model, "inputs", None) or ()) != 1:
-        raise ValueError(f"expected Keras models with one input of a known shape; Received: {model!r}")
-    return model.inputs[0]
-
-
-def _symbolic(model):
-    """The symbolic output, or a dict of them; a Sequential model that was not called has a list alone."""
-    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
-
-
-def classifier_output(model):
-    """The symbolic output of a model's main classifier."""
-    return _outputs(_symbolic(model))
-
-
-def _outputs(outputs):
-    """The main classifier's of a model with one output or several by name."""
-    if isinstance(outputs, dict):
-        if "predictions" not in outputs:
-            raise ValueError(f"expected an output 'predictions'; Received: {', '.join(sorted(outputs))}")
-        return outputs["predictions"]
-    return outputs
-
-
-def _precision(model) -> str | None:
-    """In what the layers that have weights compute: the first of them, for the last is often float32 on its own."""
-    for layer in model.layers:
-        found = _precision(layer) if hasattr(layer, "layers") else layer.compute_dtype if layer.weights else None
-        if found is not None:
-            return found
-    return None
-
-
-def is_logits(model) -> bool:
-    """Whether a softmax is still to be taken of a classifier's outputs.
-
-    Raises:
-        ValueError: the last layer does not say it.
-    """
-    layer = _last_layer(model)
-    activation = getattr(layer, "activation", None)
-    if isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax:
-        return False
-    if isinstance(layer, (keras.layers.Dense, keras.layers.Activation)) and activation is keras.activations.linear:
-        return True
-    raise ValueError(
-        f"expected from_logits=True or False, for the last layer does not say it; Received: {type(layer).__name__} "
-        f"{layer.name!r}"
-    )
-
-
-def _last_layer(model):
-    """The layer that gives the classes, also where it is in a model in the model."""
-    output = classifier_output(model)
-    layer = next((layer for layer in model.layers if _gives(layer, output)), model.layers[-1])
-    return _last_layer(layer) if hasattr(layer, "layers") else layer
-
-
-def _gives(layer, output) -> bool:
-    """Whether a symbolic tensor is what a layer gives, one that is called once."""
-    try:
-        return layer.output is output
-    except (AttributeError, ValueError):  # called never, or several times
-        return False

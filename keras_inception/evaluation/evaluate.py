@@ -1,5 +1,6 @@
 """An evaluation as in section 7 of the paper: crops, models, and what they get right."""
 
+import builtins
 import collections
 import collections.abc
 import dataclasses
@@ -59,7 +60,8 @@ def evaluate(
     Models that were made under a `tf.distribute` strategy run under it, on all workers, which share the photos.
 
     Args:
-        models: one Keras model or a list of them, from RGB pixels 0..255 to classes.
+        models: one Keras model or a list of them, from RGB pixels 0..255 to classes; or a dict of them, by names that
+            the result shall have for them.
         dataset: labelled images, any of what `keras_inception.evaluation.stream.examples` takes: a `tf.data.Dataset`
             of (image, label), arrays, an iterable, or a source of `keras_inception.datasets`.
         protocol: the crops: `"1"`, as the model was trained (one central crop); `"10"`, four corners and the centre of
@@ -71,7 +73,8 @@ def evaluate(
         preprocessing: a `Preprocessing`; None: the first model's.
         from_logits: whether a softmax is still to be taken; None: where the last layer has none.
         batch_size: crops that the models see at once, over all replicas, or a few more.
-        limit: photos at most; None for all.
+        limit: photos at most; None for all. Of arrays and folders they are drawn, always the same ones; of other data
+            they are the first.
         resume: a file that keeps what is done: an evaluation that was killed goes on from there. None for none.
         progress: whether a progress bar is shown, on a terminal.
 
@@ -80,7 +83,8 @@ def evaluate(
 
     Raises:
         ValueError: models, data or options are not like that, an image cannot be decoded, or `resume` is the file of
-            another evaluation (which is told by weights, settings, the number of photos and the first of them).
+            another evaluation (which is told by weights, settings, the number of photos and the first of them; of
+            arrays and folders by all labels and names).
         OSError: a file cannot be read or written.
     """
     options = Options(classes, preprocessing, from_logits, batch_size, limit, resume, progress)
@@ -103,6 +107,11 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
         ValueError: as from `evaluate`.
     """
     protocol = find_protocol(protocol)
+    called = None
+    if isinstance(models, collections.abc.Mapping):
+        called, models = list(map(str, models)), list(models.values())
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"expected limit=None, or 1 or more; Received: limit={options.limit}")
     ensemble = Ensemble(models, from_logits=options.from_logits, mirrored=protocol.mirrored)
     groups = [list(range(len(ensemble.models)))] if groups is None else groups
     first, classes = ensemble.models[0], ensemble.classes
@@ -112,14 +121,14 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
         raise ValueError(f"expected data that can be read again, to resume; Received: {type(dataset).__name__}")
     names = options.classes or (dataset.classes if isinstance(dataset, Source) else None)
     columns = None if names is None else match_classes(names, first, classes)
-    photos = examples(dataset)
+    photos = examples(dataset, drawn=options.limit is not None)
     if options.limit is not None:
         photos = photos.take(options.limit)
     if int(photos.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise ValueError("expected a data set with an end, or limit=; Received: one that repeats for ever")
     worker = ensemble.worker
     settings = (protocol, preprocessing, None if columns is None else columns.tolist(), options.limit, groups)
-    settings += (ensemble.logits, ensemble.precisions, getattr(dataset, "name", None))
+    settings += (ensemble.logits, ensemble.precisions, dataset.contents() if isinstance(dataset, Source) else None)
     progress = Progress(
         options.resume,
         [Tally(classes) for _ in groups],
@@ -135,6 +144,9 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
                     tally.add(found[:, members].mean(1), labels)
                 progress.advance(len(labels))
                 bar.update(len(labels))
+    except KeyboardInterrupt:
+        progress.save()
+        raise
     except Exception as error:
         _explain(left, error)
         raise
@@ -142,7 +154,7 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
     counts = ensemble.sum_over_workers(np.concatenate([tally.to_vector() for tally in progress.tallies]))
     if not counts.any():
         raise ValueError("expected at least one image; Received: none")
-    called = [stored_spec(model).get("source") or model.name for model in ensemble.models]
+    called = called or [stored_spec(model).get("source") or model.name for model in ensemble.models]
     return [
         Evaluation(
             protocol,
@@ -249,7 +261,13 @@ def _explain(photos, error) -> None:
     if isinstance(error, tf.errors.InvalidArgumentError) and photos.element_spec[0].dtype == tf.string:
         _name_the_broken(photos, error)
     if sentence := re.search(r"expected [^\n]*?; Received: [^\n]*", str(error)):
-        raise ValueError(sentence[0]) from error
+        raise ValueError(sentence[0].removesuffix("]")) from error
+    # What a Python function has raised that gives the data: the class, and what it says.
+    if raised := re.search(r"^(?:\{\{.*?\}\} ?)?(\w*Error): ([^\n]*)", str(error)):
+        what = getattr(builtins, raised[1], ValueError)
+        if issubclass(what, OSError):
+            raise OSError(raised[2]) from error
+        raise ValueError(f"expected data that can be read; Received: {raised[1]}: {raised[2]}") from error
     if isinstance(error, (tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.DataLossError)):
         raise OSError(str(error).splitlines()[0]) from error
 

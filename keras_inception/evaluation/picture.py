@@ -43,8 +43,8 @@ def _confusion(axes, evaluation):
     names = evaluation.classes
     if len(names) > FEW:
         return
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8, parse_math=False)
+    axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     if len(names) <= 12:
         for (row, column), share in np.ndenumerate(shares):
             if evaluation.confusion[row, column]:
@@ -58,7 +58,7 @@ def _by_class(axes, evaluation):
     axes.set_title("accuracy by class", fontsize=10, color=INK)
     if len(accuracy) <= FEW:
         axes.bar(range(len(accuracy)), accuracy.values(), color=BLUE)
-        axes.set_xticks(range(len(accuracy)), accuracy, rotation=45, ha="right", fontsize=8)
+        axes.set_xticks(range(len(accuracy)), accuracy, rotation=45, ha="right", fontsize=8, parse_math=False)
         axes.set_ylim(0, 1)
         axes.axhline(evaluation.top1_accuracy, color=FAINT, linewidth=1, linestyle=":")
         return

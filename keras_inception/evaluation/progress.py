@@ -5,11 +5,14 @@ import json
 import os
 import pathlib
 import time
-import zipfile
 
 import numpy as np
 
 SAVE_EVERY = 30.0  # seconds from one writing to the next
+
+
+class _Another(Exception):
+    """The file is that of another evaluation."""
 
 
 class Progress:
@@ -41,14 +44,16 @@ class Progress:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 identity, done = str(file["identity"]), int(file["done"])
+                if identity != self._identity:
+                    raise _Another
                 vectors = [file[f"tally{number}"] for number in range(len(self.tallies))]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"expected the file of an evaluation; Received: {self.path} ({error})") from error
-        if identity != self._identity:
+        except _Another:
             raise ValueError(
                 "expected the file of this evaluation (the same weights, settings and data), or none; "
                 f"Received: {self.path}, of another"
-            )
+            ) from None
+        except Exception as error:  # zipfile alone has half a dozen kinds, RuntimeError and NotImplementedError too
+            raise ValueError(f"expected the file of an evaluation; Received: {self.path} ({error})") from error
         self.done = done
         self.tallies = [
             type(tally).from_vector(vector, len(tally.top5))
@@ -85,7 +90,7 @@ def fingerprint(models, photos, *settings) -> str:
     """
     digest = hashlib.sha256()
     for model in models:
-        layers = [(type(layer).__name__, _essential(layer.get_config())) for layer in model.layers]
+        layers = [(type(layer).__name__, _essential(_config(layer))) for layer in model.layers]
         digest.update(json.dumps(layers, sort_keys=True, default=str).encode())
         for variable in model.weights:
             digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
@@ -95,6 +100,14 @@ def fingerprint(models, photos, *settings) -> str:
     digest.update(int(photos.cardinality()).to_bytes(8, "big", signed=True))
     digest.update(repr(settings).encode())
     return digest.hexdigest()
+
+
+def _config(layer):
+    """A layer's configuration; of a layer of somebody's own, which has none, nothing."""
+    try:
+        return layer.get_config()
+    except NotImplementedError:
+        return None
 
 
 def _essential(config):

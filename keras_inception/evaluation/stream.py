@@ -11,7 +11,7 @@ from keras_inception.evaluation.crops import Protocol, cut
 from keras_inception.preprocessing import Preprocessing, open_image
 
 
-def examples(dataset):
+def examples(dataset, *, drawn: bool = False):
     """A data set of any kind as a `tf.data.Dataset` of tuples: image, label, name.
 
     Args:
@@ -19,6 +19,8 @@ def examples(dataset):
             `label`, one by one or in batches; a tuple of arrays (images, labels); or an iterable of such tuples, whose
             images are whatever `open_image` takes, or bytes. An image is RGB in 0..255, (h, w, 3), or the bytes of a
             file.
+        drawn: whether a source gives its examples in a random order, always the same, as far as it can give one: the
+            first of them are then of all classes, which a folder has one after another.
 
     Raises:
         ValueError: it is none of these.
@@ -27,12 +29,15 @@ def examples(dataset):
 
     if isinstance(dataset, tuple) and len(dataset) == 2 and all(hasattr(part, "__array__") for part in dataset):
         images, labels = map(np.asarray, dataset)
-        if images.dtype == np.uint8:
+        if len(images) != len(labels):
+            raise ValueError(f"expected a label for each image; Received: {len(images)} images, {len(labels)} labels")
+        if images.dtype == np.uint8 and labels.dtype.kind in "iu":
             dataset = ArraySource(images, labels, [""] * (int(labels.max(initial=0)) + 1))
         else:
             dataset = tf.data.Dataset.from_tensor_slices((images, labels))
     if isinstance(dataset, Source):
-        loaded = dataset.references().map(dataset.load, num_parallel_calls=cores(), deterministic=True)
+        references = dataset.references(seed=0 if drawn and dataset.fully_shuffled else None)
+        loaded = references.map(dataset.load, num_parallel_calls=cores(), deterministic=True)
         return loaded.map(lambda example: (example["image"], example["label"], example["id"]))
     if not isinstance(dataset, tf.data.Dataset):
         dataset = _from_iterable(dataset)
@@ -42,6 +47,10 @@ def examples(dataset):
     elif not (isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(part, tf.TensorSpec) for part in spec)):
         raise ValueError(f"expected a data set of (image, label); Received: {spec}")
     image, label = dataset.element_spec
+    if not label.dtype.is_integer:
+        raise ValueError(f"expected labels that are integers; Received: {label.dtype.name}")
+    if image.dtype != tf.string and not (image.dtype.is_integer or image.dtype.is_floating):
+        raise ValueError(f"expected pixels in 0..255, or encoded images; Received: {image.dtype.name}")
     single = 0 if image.dtype == tf.string else 3
     if image.shape.rank == single + 1 and label.shape.rank == 1:
         dataset = dataset.unbatch()
@@ -69,6 +78,24 @@ def _from_iterable(pairs):
     return tf.data.Dataset.from_generator(opened, output_signature=signature)
 
 
+def _checked(pixels):
+    """Pixels that somebody decoded himself: RGB, in 0..255."""
+    import tensorflow as tf
+
+    checks = []
+    if pixels.shape[-1] is None:
+        message = tf.strings.format("expected RGB images, (h, w, 3); Received: {}", tf.shape(pixels))
+        checks.append(tf.debugging.Assert(tf.equal(tf.shape(pixels)[-1], 3), [message]))
+    if pixels.dtype != tf.uint8:
+        low, high = tf.reduce_min(pixels), tf.reduce_max(pixels)
+        message = "expected pixels in 0..255, neither normalized nor 16-bit; Received: values in {}..{}"
+        # Written so that NaN fails too.
+        inside = (tf.cast(low, tf.float64) >= 0) & (tf.cast(high, tf.float64) <= 255)
+        checks.append(tf.debugging.Assert(inside, [tf.strings.format(message, (low, high))]))
+    with tf.control_dependencies(checks):
+        return tf.ensure_shape(pixels, (None, None, 3))
+
+
 def crop_batches(dataset, protocol: Protocol, preprocessing: Preprocessing, batch_size: int):
     """The crops of all photos, without their mirror images, in the order of the photos.
 
@@ -87,7 +114,7 @@ def crop_batches(dataset, protocol: Protocol, preprocessing: Preprocessing, batc
     sides = [scale.resize_to or 0 for scale in scales]
 
     def decoded(image, label, name):
-        return (decode_photo(image) if image.dtype == tf.string else image), label, name
+        return (decode_photo(image) if image.dtype == tf.string else _checked(image)), label, name
 
     def crops_of(which, photo):
         pixels, label, _ = photo

@@ -78,7 +78,7 @@ def table_3(models, dataset, protocols=("1", "10", "144"), **options) -> Table3:
     each model once, for all rows.
 
     Args:
-        models: Keras models that were trained independently of one another.
+        models: Keras models that were trained independently of one another: a list, or a dict by names for them.
         dataset: as for `evaluate`.
         protocols: as for `evaluate`, the base first.
         **options: those of `evaluate`. `resume` names a file for each protocol, with its name at the end.
@@ -86,7 +86,9 @@ def table_3(models, dataset, protocols=("1", "10", "144"), **options) -> Table3:
     Raises:
         ValueError: as from `evaluate`.
     """
-    models, options = list(models), Options(**options)
+    options = Options(**options)
+    if not isinstance(models, collections.abc.Mapping):
+        models = list(models) if isinstance(models, (list, tuple)) else [models]
     if isinstance(dataset, collections.abc.Iterator):
         raise ValueError(f"expected data that can be read for each protocol; Received: {type(dataset).__name__}")
     alone, together = [[number] for number in range(len(models))], list(range(len(models)))
