@@ -232,6 +232,15 @@ def test_modules_of_ones_own_widths_are_trained(tmp_path):
     assert model_spec(model).widths == widths and model.get_layer("inception_5b_3x3").filters == 16
 
 
+@pytest.mark.parametrize("weights", [None, "cifar10"])
+def test_statistics_that_follow_faster(weights):
+    recipe = Recipe(**{**FIELDS, "variant": "batch_norm", "weights": weights})
+    for wanted, expected in ((None, 0.99), (0.9, 0.9)):
+        model = network.build(dataclasses.replace(recipe, batch_norm_momentum=wanted), ["a", "b"], "x")
+        layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        assert len(layers) == 57 and {layer.momentum for layer in layers} == {expected}
+
+
 def test_models_that_differ_in_sampling_alone():
     weights = [
         network.build(Recipe(**FIELDS, **seeds), ["a", "b"], "x").get_layer("conv2_3x3").kernel.numpy()

@@ -107,6 +107,7 @@ def test_settings_reach_inside_the_augmentation():
         ("dropout=1.5", "dropout to be 0 or more, and below 1"),
         ("warmup_epochs=251", "warmup_epochs to be from 0 to the 250 epochs; Received: warmup_epochs=251.0"),
         ("weights_seed=-1", "weights_seed to be None, or 0 or more"),
+        ("batch_norm_momentum=1", "batch_norm_momentum to be None, or 0 or more, and below 1"),
         ("schedule=linear", "one of exponential, polynomial, cosine, constant; Received: schedule='linear'"),
         ("augmentation=None", "a field inside augmentation, one of augmentation.crop"),
         ("augmentation.crop=round", "crop"),

@@ -44,6 +44,8 @@ def build(recipe: Recipe, classes, source: str) -> keras.Model:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = recipe.synchronized
+            if recipe.batch_norm_momentum is not None:
+                layer.momentum = recipe.batch_norm_momentum
         elif layer.name in {f"{loss}_drop_fc" for _, loss in HEADS.values()}:
             layer.rate = recipe.head_dropout
     return model

@@ -27,6 +27,8 @@ class Recipe:
         head_dropout: rate in the auxiliary heads (section 5: 70 %).
         aux_weight: share of each auxiliary loss (section 5: 0.3).
         synchronized: batch norm takes its statistics from all replicas together.
+        batch_norm_momentum: share of their old value that its moving statistics keep in a step; None: the network's,
+            0.99, which an evaluation lags behind in trainings of a few hundred steps.
         weights: what `GoogLeNet(weights=...)` takes, for fine-tuning; None begins from scratch.
         frozen_epochs: epochs at the beginning that train the classifiers alone.
         dataset: a TFDS name, `"folder"`, or `"synthetic"`.
@@ -84,6 +86,7 @@ class Recipe:
     head_dropout: float = 0.7
     aux_weight: float = 0.3
     synchronized: bool = False
+    batch_norm_momentum: float | None = None
     weights: str | None = None
     frozen_epochs: int = 0
 
@@ -142,6 +145,8 @@ class Recipe:
             name: (getattr(self, name) in known, f"one of {', '.join(known)}") for name, known in choices.items()
         }
         checks["average"] = (self.average is None or 0 < self.average < 1, "None, or between 0 and 1")
+        momentum = self.batch_norm_momentum
+        checks["batch_norm_momentum"] = (momentum is None or 0 <= momentum < 1, "None, or 0 or more, and below 1")
         checks["weights_seed"] = (self.weights_seed is None or self.weights_seed >= 0, "None, or 0 or more")
         checks["sizes"] = (
             len(self.sizes) in (1, self.epochs) and all(size > 0 for size in self.sizes),

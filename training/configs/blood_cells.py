@@ -17,6 +17,7 @@ recipe = Recipe(
     stem="small",
     weights="cifar10",
     aux_heads=False,
+    batch_norm_momentum=0.9,
     dropout=0.2,
     dataset="folder",
     sizes=(32,),
