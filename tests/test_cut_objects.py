@@ -62,6 +62,13 @@ def test_as_many_as_were_asked_for_and_the_same_again(voc, tmp_path):
     assert names[0] == names[1] and len(names[0]) == 10
 
 
+def test_more_to_validate_with(voc, tmp_path):
+    counts = cut_objects(voc, tmp_path / "out", per_class=1, validation_per_class=2)
+    assert counts == {"train": {"red": 1, "blue": 1}, "validation": {"red": 2, "blue": 2}}
+    assert main([str(voc), str(tmp_path / "other"), "--per-class", "2", "--validation-per-class", "1"]) == 0
+    assert len(list((tmp_path / "other").rglob("*.png"))) == 6
+
+
 def test_a_cut_by_hand():
     photo = Image.fromarray(np.arange(100 * 100 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 100, 3))
     # The longer side, 20, and a tenth of it: 11 pixels to each side of (40, 50).

@@ -1,6 +1,6 @@
 """Cuts the annotated objects out of the photos of a Pascal VOC folder, into one folder of images for each class.
 
-    python -m training.cut_objects VOC OUT --per-class 100
+    python -m training.cut_objects VOC OUT --per-class 10 --validation-per-class 100
 
 `VOC` holds `Annotations/`, `JPEGImages/` and `ImageSets/Main/`. `OUT` gets `train` and `validation`, from the lists
 train.txt and val.txt: what `dataset="folder"` reads.
@@ -42,13 +42,14 @@ def cut_object(photo: Image.Image, box, context: float) -> Image.Image:
     return photo.crop(tuple(round(side) for side in sides))
 
 
-def cut_objects(voc, out, *, per_class: int, smallest: int = 8, context: float = 0.1, seed: int = 0) -> dict:
+def cut_objects(voc, out, *, per_class: int, validation_per_class: int | None = None, smallest: int = 8, context: float = 0.1, seed: int = 0) -> dict:
     """Cuts objects out of photos.
 
     Args:
         voc: the VOC folder.
         out: where the images go; a folder that is not there yet, or is empty.
         per_class: how many of each class and list, at most; they are drawn by the seed.
+        validation_per_class: of the second list, where that is another number.
         smallest: shortest side of a box, in pixels, that is worth cutting.
         context: as in `cut_object`.
         seed: decides which.
@@ -66,7 +67,9 @@ def cut_objects(voc, out, *, per_class: int, smallest: int = 8, context: float =
     for path in lists.values():
         if not path.is_file():
             raise ValueError(f"expected a Pascal VOC folder, with {path}; Received: {voc}, without it")
-    counts = {}
+    counts, most = {}, dict.fromkeys(LISTS, per_class)
+    if validation_per_class is not None:
+        most["validation"] = validation_per_class
     for split, path in lists.items():
         objects = [
             (name, stem, number, box)
@@ -77,7 +80,7 @@ def cut_objects(voc, out, *, per_class: int, smallest: int = 8, context: float =
         drawn = np.random.default_rng(seed).permutation(len(objects))
         for name, stem, number, box in (objects[place] for place in drawn):
             kept = counts.setdefault(split, {}).setdefault(name, 0)
-            if kept < per_class:
+            if kept < most[split]:
                 file = out / split / name / f"{stem}_{number}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 cut_object(open_image(voc / "JPEGImages" / f"{stem}.jpg"), box, context).save(file)
@@ -91,10 +94,12 @@ def main(argv=None) -> int:
     parser.add_argument("voc", help="the Pascal VOC folder")
     parser.add_argument("out", help="a folder for the images, which is made")
     parser.add_argument("--per-class", type=int, default=sys.maxsize, metavar="N", help="at most so many of each")
+    parser.add_argument("--validation-per-class", type=int, metavar="N", help="of val.txt, if not as many")
     parser.add_argument("--seed", type=int, default=0, help="decides which (default: 0)")
     arguments = parser.parse_args(argv)
     try:
-        counts = cut_objects(arguments.voc, arguments.out, per_class=arguments.per_class, seed=arguments.seed)
+        most = {"per_class": arguments.per_class, "validation_per_class": arguments.validation_per_class}
+        counts = cut_objects(arguments.voc, arguments.out, **most, seed=arguments.seed)
     except (OSError, ValueError) as error:
         print(f"cut_objects: {error}", file=sys.stderr)
         return 1

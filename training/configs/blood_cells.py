@@ -1,6 +1,6 @@
-"""Fine-tuning on 300 images of 32 pixels: three kinds of blood cells, from `weights/cifar10` or from scratch.
+"""Fine-tuning on 30 images of 32 pixels: three kinds of blood cells, from `weights/cifar10` or from scratch.
 
-    python -m training.cut_objects BCCD CELLS --per-class 100
+    python -m training.cut_objects BCCD CELLS --per-class 10 --validation-per-class 100
     python -m training.train training/configs/blood_cells.py --data-dir CELLS --work-dir RUN
 
 `BCCD` is https://github.com/Shenggan/BCCD_Dataset's folder, of photos under the microscope with annotated cells.
@@ -23,12 +23,13 @@ recipe = Recipe(
     sizes=(32,),
     resize_to=32,
     augmentation=Augmentation(area=(0.5, 1.0), photometric=0.2),
-    epochs=20,
-    batch_size=20,
+    epochs=50,
+    batch_size=10,
     learning_rate=0.01,
     schedule="cosine",
-    warmup_epochs=2.0,
+    warmup_epochs=5.0,
     weight_decay=5e-4,
     average=None,
     checkpoint_every=50,
+    evaluate_every=5,
 )
