@@ -42,7 +42,16 @@ def cut_object(photo: Image.Image, box, context: float) -> Image.Image:
     return photo.crop(tuple(round(side) for side in sides))
 
 
-def cut_objects(voc, out, *, per_class: int, validation_per_class: int | None = None, smallest: int = 8, context: float = 0.1, seed: int = 0) -> dict:
+def cut_objects(
+    voc,
+    out,
+    *,
+    per_class: int,
+    validation_per_class: int | None = None,
+    smallest: int = 8,
+    context: float = 0.1,
+    seed: int = 0,
+) -> dict:
     """Cuts objects out of photos.
 
     Args:

@@ -1,0 +1,73 @@
+"""Selective search: it finds what is plain to see, always the same, in pixels of the image."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from keras_inception.detection.boxes import overlap
+from keras_inception.detection.selective_search import MODES, selective_search
+
+OBJECTS = np.array([[20, 30, 90, 100], [120, 20, 180, 120], [40, 120, 110, 180]], float)
+COLOURS = [(200, 40, 40), (40, 180, 60), (50, 60, 200)]
+
+
+def scene(scale=1):
+    """Three rectangles on grey, each of a colour of its own, with a little noise."""
+    rng = np.random.default_rng(0)
+    image = np.full((200 * scale, 240 * scale, 3), 120.0)
+    for (left, top, right, bottom), colour in zip((OBJECTS * scale).astype(int), COLOURS, strict=True):
+        image[top:bottom, left:right] = colour
+    return (image + rng.normal(0, 4, image.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_objects_that_are_plain_to_see_are_among_the_proposals(mode):
+    image = scene()
+    boxes = selective_search(image, mode)
+    assert (overlap(OBJECTS, boxes).max(1) > 0.9).all()
+    assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= [240, 200]).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+    assert len(np.unique(boxes, axis=0)) == len(boxes)
+    assert np.array_equal(boxes, selective_search(image, mode)), "the order too"
+    assert np.array_equal(boxes[:3], selective_search(image, mode, limit=3))
+
+
+def test_boxes_are_in_pixels_of_the_image_whatever_its_size():
+    for scale in (1, 3):
+        for width in (None, 240, 500):
+            boxes = selective_search(scene(scale), width=width) / scale
+            assert (overlap(OBJECTS, boxes).max(1) > 0.9).all(), (scale, width)
+
+
+def test_twice_the_superpixels_are_half_of_the_proposals():
+    """On an image of many parts; the paper says so of section 8's change."""
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 256, (30, 40, 3), np.uint8), np.ones((12, 12, 1), np.uint8))
+    counts = {mode: len(selective_search(image, mode, smallest=1)) for mode in ("rcnn", "paper")}
+    assert counts["paper"] < 0.75 * counts["rcnn"], counts
+
+
+def test_the_smallest_box():
+    image = scene()
+    boxes = selective_search(image, width=None, smallest=65)
+    assert len(boxes) and ((boxes[:, 2:] - boxes[:, :2]) >= 65).all()
+    assert len(boxes) < len(selective_search(image, width=None, smallest=1))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (5, 7)])
+def test_images_without_anything(shape):
+    boxes = selective_search(np.zeros((*shape, 3), np.uint8), width=None)
+    assert boxes.shape == (0, 4)
+
+
+def test_bad_input_is_one_sentence(monkeypatch):
+    with pytest.raises(
+        ValueError, match="expected mode to be one of fast, quality, rcnn, paper; Received: mode='slow'"
+    ):
+        selective_search(scene(), "slow")
+    for image in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8)):
+        with pytest.raises(ValueError, match=r"expected an image \(h, w, 3\) of uint8; Received: "):
+            selective_search(image)
+    monkeypatch.setitem(sys.modules, "cv2.ximgproc", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras-inception\[detection\]'"):
+        selective_search(scene())
