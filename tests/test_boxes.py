@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,6 +151,16 @@ def test_suppression_is_the_obvious_one(count):
     together = slowly_suppressed(boxes, scores, 0.4, np.zeros(count))
     assert suppress(boxes, scores, 0.4).tolist() == together
     assert suppress(boxes, scores, 0.4, limit=5).tolist() == together[:5]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_suppression_is_tensorflows(threshold):
+    rng = np.random.default_rng(1)
+    start = rng.uniform(0, 200, (2000, 2))
+    boxes = np.concatenate([start, start + rng.uniform(1, 90, (2000, 2))], axis=1).astype(np.float32)
+    scores = rng.permutation(2000).astype(np.float32)
+    theirs = tf.image.non_max_suppression(boxes, scores, 2000, threshold).numpy()
+    assert suppress(boxes, scores, threshold).tolist() == theirs.tolist()
 
 
 @pytest.mark.parametrize(
