@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.curves import compare_curves, main, plot_curves, read_metrics, smoothed
+from training.curves import apart, compare_curves, main, plot_curves, read_metrics, smoothed
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -148,6 +148,11 @@ def test_several_runs_in_one_picture(tmp_path, monkeypatch, capsys):
     assert [text.get_text() for text in axis.texts] == ["tuned, 90.0%", "scratch, 50.0%"]
     assert main([paths[0], paths[0], str(tmp_path / "c.png")]) == 1
     assert "expected runs in folders of different names; Received: tuned, tuned" in capsys.readouterr().err
+
+
+def test_names_at_the_ends_of_lines_do_not_lie_on_each_other():
+    assert apart([10.0, 50.0, 45.0, 44.0], 14) == [8.0, 50.0, 36.0, 22.0]
+    assert apart([10.0, 50.0, 30.0], 14) == [10.0, 50.0, 30.0] and apart([], 14) == []
 
 
 def test_a_comparison_is_a_picture_of_evaluations(tmp_path):

@@ -13,6 +13,8 @@ import sys
 
 # Points that a line of the picture is drawn with; a run may have millions of steps.
 POINTS = 20_000
+# Of a comparison, about: the height of its axis, and that of a line of text, in points.
+POINTS_HIGH, LINE = 265, 14
 
 
 def read_metrics(path) -> tuple[dict, dict, list[int]]:
@@ -97,20 +99,32 @@ def compare_curves(runs: dict, png, *, title: str = "") -> None:
     """
     figure = empty_figure(8, 4.5)
     axis = figure.subplots()
+    ends = []
     for number, (name, metrics) in enumerate(runs.items()):
         _, evaluations, _ = read_metrics(metrics)
         if not evaluations["step"]:
             raise ValueError(f"expected a run that was evaluated; Received: {metrics}")
         (line,) = axis.plot(evaluations["step"], evaluations["accuracy"], f"C{number}o-", ms=4, lw=1.6, clip_on=False)
-        end = (evaluations["step"][-1], evaluations["accuracy"][-1])
-        text = f"{name}, {end[1]:.1%}"
-        axis.annotate(text, end, (8, 0), textcoords="offset points", va="center", color=line.get_color())
+        ends.append((name, line.get_color(), evaluations["step"][-1], evaluations["accuracy"][-1]))
     axis.set_ylim(None, 1)
+    low, high = axis.get_ylim()
+    heights = [(value - low) / (high - low) * POINTS_HIGH for *_, value in ends]
+    for (name, color, *end), height, place in zip(ends, heights, apart(heights, LINE), strict=True):
+        text, offset = f"{name}, {end[1]:.1%}", (8, place - height)
+        axis.annotate(text, end, offset, textcoords="offset points", va="center", color=color)
     axis.set_xlabel("step")
     axis.set_ylabel("accuracy of the evaluation")
     _plain(axis)
     figure.suptitle(title, fontsize=13)
     figure.savefig(png, dpi=110, bbox_inches="tight")
+
+
+def apart(heights, least: float) -> list[float]:
+    """The same heights, moved down where they would be closer than `least`; those that are higher stay."""
+    places, before = list(heights), math.inf
+    for number in sorted(range(len(places)), key=lambda number: -places[number]):
+        before = places[number] = min(places[number], before - least)
+    return places
 
 
 def empty_figure(width, height):
