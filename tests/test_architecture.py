@@ -22,7 +22,7 @@ ALLOWED = {
     "features": {"convert", "layers"},  # the table of names
     "classify": BOTTOM,
     "contact_sheet": BOTTOM,
-    "detection": {"datasets", *BOTTOM},
+    "detection": {"datasets", "evaluation", *BOTTOM},  # an ensemble of classifiers is what it is there
     "visualize": {"layers"},
     "topology": {"features", "layers"},
     "checkpoints": {"models", "convert", "hub", *BOTTOM},

@@ -19,11 +19,15 @@ def dilate(boxes, context: float = CONTEXT) -> np.ndarray:
     Raises:
         ValueError: `context` is not like that.
     """
+    return np.concatenate(_dilated(np.asarray(boxes, np.float64).reshape(-1, 4), context), axis=1)
+
+
+def _dilated(boxes, context):
+    """Both corners, of arrays or tensors."""
     if not 0 <= context < 0.5:
         raise ValueError(f"expected context from 0 to below 0.5; Received: context={context}")
-    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     more = (boxes[:, 2:] - boxes[:, :2]) * (1 / (1 - 2 * context) - 1) / 2
-    return np.concatenate([boxes[:, :2] - more, boxes[:, 2:] + more], axis=1)
+    return boxes[:, :2] - more, boxes[:, 2:] + more
 
 
 def pool_regions(maps, boxes, numbers, size, *, samples: int = 2, fill=0.0):
@@ -78,5 +82,7 @@ def cut_regions(image, boxes, size, *, context: float = CONTEXT, samples: int = 
     Returns:
         float32 (n, size, size, 3), RGB in 0..255.
     """
-    boxes = dilate(boxes, context)
-    return pool_regions(image[None], boxes, np.zeros(len(boxes), np.int32), size, samples=samples, fill=fill)
+    import tensorflow as tf
+
+    boxes = tf.concat(_dilated(tf.cast(tf.reshape(boxes, (-1, 4)), tf.float32), context), 1)
+    return pool_regions(image[None], boxes, tf.zeros(tf.shape(boxes)[:1], tf.int32), size, samples=samples, fill=fill)

@@ -1,0 +1,102 @@
+"""R-CNN: a detector of coloured rectangles, whose classifier is written down by hand."""
+
+import keras
+import numpy as np
+import pytest
+from test_selective_search import COLOURS, OBJECTS, scene
+
+import keras_inception
+from keras_inception.detection.average_precision import average_precision
+from keras_inception.detection.box_regression import BoxRegression
+from keras_inception.detection.objects import Objects
+from keras_inception.detection.rcnn import RCNN, RegionScorer
+from keras_inception.detection.regions import cut_regions
+from keras_inception.detection.selective_search import selective_search
+
+COLOURED = ("red", "green", "blue")
+
+
+def by_colour(sharpness=20.0, size=16):
+    """Something of a colour is where the inner half of a region is of it, and what is around is not."""
+    pixels = keras.Input((size, size, 3))
+    inner = keras.layers.Cropping2D(size // 4)(pixels)
+    means = [keras.layers.GlobalAveragePooling2D()(part) for part in (inner, pixels)]
+    layer = keras.layers.Dense(4, activation="softmax", name="classifier")
+    model = keras.Model(pixels, layer(keras.layers.Concatenate()(means)))
+    away = np.array(COLOURS, float) - 120
+    away /= np.square(away).sum(1, keepdims=True)
+    # The mean of all is a quarter of the inner and three quarters of what is around it.
+    kernel = np.concatenate([away.T * 4 / 3, -away.T * 4 / 3])
+    layer.set_weights([sharpness * np.pad(kernel, [(0, 0), (0, 1)]), sharpness * np.array([0, 0, 0, 0.8])])
+    return model
+
+
+def test_it_finds_what_is_there():
+    detector = RCNN(by_colour(), selective_search, classes=COLOURED, threshold=0.5, context=0.25)
+    found, nothing = detector([scene(), np.full((90, 90, 3), 120, np.uint8)])
+    assert len(nothing) == 0
+    assert found.scores.tolist() == sorted(found.scores, reverse=True)
+    truth = [Objects(OBJECTS, [0, 1, 2])]
+    assert average_precision([found], truth, COLOURED, thresholds=(0.7,)).mean == 1, found
+
+
+def test_sources_are_taken_together_and_clipped_to_the_image():
+    image = scene()
+    sources = [lambda _: [[-50, -50, 30, 30], [0, 0, 30, 30]], lambda _: [[300, 300, 400, 400], [5, 5, 900, 60]]]
+    detector = RCNN(by_colour(), sources, classes=COLOURED)
+    assert detector.propose(image).tolist() == [[0, 0, 30, 30], [5, 5, 240, 60]]
+    assert len(RCNN(by_colour(), lambda _: np.zeros((0, 4)), classes=COLOURED)([image])[0]) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 16, 17])
+def test_scores_are_those_of_the_classifier_on_each_region(count):
+    image, boxes = scene(), np.concatenate([OBJECTS] * 6)[:count] + np.arange(count)[:, None] % 5
+    scorer = RegionScorer([by_colour(), by_colour(2.0)], batch_size=16)
+    expected = np.zeros((0, 4))
+    if count:
+        crops = cut_regions(image, boxes, 16, fill=(127.5,) * 3)
+        expected = np.mean([model(crops).numpy() for model in scorer.models], axis=0)
+    np.testing.assert_allclose(scorer(image, boxes), expected, atol=1e-5)
+    assert scorer.features(image, boxes).shape == (count, 6)
+
+
+def test_what_is_outside_is_nothing_to_the_network():
+    model = keras_inception.GoogLeNet(
+        weights=None, stem="small", classes=3, input_shape=(32, 32, 3), labels=("cat", "dog", "background")
+    )
+    detector = RCNN(model, selective_search)
+    assert detector.classes == ("cat", "dog") and detector.scorer.fill == tuple(model.get_layer("pixels").mean)
+    assert detector.scorer.features(scene(), OBJECTS).shape == (3, 1024), "pool5"
+
+
+def test_the_surest_of_a_class_are_looked_at_and_the_others_suppressed():
+    image = scene()
+    boxes = np.array([OBJECTS[0], OBJECTS[0] + [0, 0, 8, 8], OBJECTS[0] + [0, 0, 30, 30], OBJECTS[1]])
+    scores = np.array([[0.6, 0, 0, 0.4], [0.9, 0, 0, 0.1], [0.04, 0, 0, 0.96], [0.5, 0.5, 0, 0]])
+    detector = RCNN(by_colour(), selective_search, classes=COLOURED)
+    found = detector.select(image, boxes, scores)
+    assert found.labels.tolist() == [0, 0, 1] and found.scores.tolist() == [0.9, 0.5, 0.5]
+    assert found.boxes.tolist() == [boxes[1].tolist(), boxes[3].tolist(), boxes[3].tolist()]
+    few = RCNN(by_colour(), selective_search, classes=COLOURED, candidates=1).select(image, boxes, scores)
+    assert few.scores.tolist() == [0.9, 0.5] and few.labels.tolist() == [0, 1]
+
+
+def test_boxes_are_moved_by_a_regression_of_their_class():
+    weights = np.zeros((3, 7, 4))
+    weights[1, -1, 0] = 0.1  # a tenth of their width to the right
+    detector = RCNN(by_colour(), selective_search, classes=COLOURED, regression=BoxRegression(weights))
+    scores = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]])
+    found = detector.select(scene(), OBJECTS[:2], scores)
+    np.testing.assert_allclose(found.boxes, [OBJECTS[0], OBJECTS[1] + [6, 0, 6, 0]])
+
+
+def test_bad_input_is_one_sentence():
+    with pytest.raises(ValueError, match="expected the names of 3 classes, for the classifier has 4 with the backgro"):
+        RCNN(by_colour(), selective_search, classes=("a",))
+    with pytest.raises(ValueError, match="expected a positive batch_size; Received: batch_size=0"):
+        RCNN(by_colour(), selective_search, batch_size=0)
+    with pytest.raises(ValueError, match="expected classifiers of square images of one size; Received: "):
+        wide = keras.Sequential([keras.Input((8, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
+        RCNN(wide, selective_search)
+    with pytest.raises(ValueError, match="expected a readable image; Received: "):
+        RCNN(by_colour(), selective_search)([__file__])
