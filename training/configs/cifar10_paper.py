@@ -7,8 +7,8 @@ is a fifth, the batch half; the patches and the final size are those of `cifar10
 heads, which need one size from the first epoch to the last.
 
 Hardware and time: two cores of an Intel Xeon without AMX, 113 minutes beside other work.
-Accuracy: 81.24 %, the float16 file in one crop (`keras-inception evaluate --weights weights/cifar10_paper --data cifar10
---data-dir DATASETS`); 81.23 % as trained (`training/results/cifar10_paper`).
+Accuracy: 81.24 %, the float16 file in one crop (`keras-inception evaluate --weights weights/cifar10_paper --data
+cifar10 --data-dir DATASETS`); 81.23 % as trained (`training/results/cifar10_paper`).
 """
 
 from training.options import Augmentation
