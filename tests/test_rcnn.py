@@ -9,8 +9,9 @@ import keras_inception
 from keras_inception.detection.average_precision import average_precision
 from keras_inception.detection.box_regression import BoxRegression
 from keras_inception.detection.objects import Objects
-from keras_inception.detection.rcnn import RCNN, RegionScorer
+from keras_inception.detection.rcnn import RCNN
 from keras_inception.detection.regions import cut_regions
+from keras_inception.detection.scoring import MapScorer, RegionScorer
 from keras_inception.detection.selective_search import selective_search
 
 COLOURED = ("red", "green", "blue")
@@ -67,6 +68,53 @@ def test_what_is_outside_is_nothing_to_the_network():
     detector = RCNN(model, selective_search)
     assert detector.classes == ("cat", "dog") and detector.scorer.fill == tuple(model.get_layer("pixels").mean)
     assert detector.scorer.features(scene(), OBJECTS).shape == (3, 1024), "pool5"
+
+
+def cifar10():
+    return keras_inception.GoogLeNet(weights="cifar10")
+
+
+def test_maps_that_are_seen_once_are_those_of_the_network():
+    """A region that is the whole image, at the size of the network's input: the same probabilities."""
+    model, rng = cifar10(), np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 256, (8, 8, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+    expected = model.predict(image[None].astype("float32"), verbose=0)
+    scorer = MapScorer(model, "inception_4e_output", context=0.0)
+    assert scorer.stride == 4 and scorer.side == 8
+    np.testing.assert_allclose(scorer.maps(image).shape, (1, 8, 8, 832))
+    maps = scorer.maps(image).numpy()
+    np.testing.assert_allclose(scorer.head.predict(maps, verbose=0), expected, atol=1e-5)
+    found = scorer(image, [[0, 0, 32, 32]])
+    assert found.shape == (1, 10) and found.sum() == pytest.approx(1, abs=1e-5)
+    assert scorer.features(image, [[0, 0, 32, 32]] * 3).shape == (3, 1024)
+
+
+def test_maps_of_an_image_of_any_size():
+    """Where an object is in a larger image, its region shows what is there, and not what is elsewhere."""
+    scorer = MapScorer(cifar10(), "pool2_3x3_s2", scale=0.5, context=0.0)
+    image = np.zeros((101, 150, 3), np.uint8)
+    image[40:80, 60:120] = (200, 30, 30)
+    maps = scorer.maps(image).numpy()
+    assert maps.shape == (1, 25, 38, 192), "half of the image, in whole strides"
+    boxes = np.array([[70, 50, 110, 70], [16, 16, 40, 30], [20, 50, 40, 80]]) * scorer._ratio(image)
+    inside, outside, elsewhere = scorer.pool(maps, boxes).numpy()
+    assert np.abs(inside - outside).mean() > 20 * np.abs(outside - elsewhere).mean()
+
+
+def test_a_detector_that_looks_once():
+    detector = RCNN(MapScorer(cifar10(), "inception_4e_output"), lambda _: OBJECTS)
+    (found,) = detector([scene()])
+    assert len(detector.classes) == 9 and len(found) > 0
+    assert len(detector.detect(scene(), np.zeros((0, 4)))) == 0
+
+
+def test_layers_that_cannot_be_the_last():
+    with pytest.raises(ValueError, match="expected a layer of 'googlenet'; Received: layer='inception_9'"):
+        MapScorer(cifar10(), "inception_9")
+    with pytest.raises(ValueError, match="expected a layer with square maps; Received: layer='pool5_7x7_s1'"):
+        MapScorer(cifar10(), "pool5_7x7_s1")
+    with pytest.raises(ValueError, match="expected a positive scale; Received: scale=0"):
+        MapScorer(cifar10(), "pool2_3x3_s2", scale=0)
 
 
 def test_the_surest_of_a_class_are_looked_at_and_the_others_suppressed():

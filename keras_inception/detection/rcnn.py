@@ -4,12 +4,10 @@ import numpy as np
 
 from keras_inception.detection.boxes import area, clip, suppress
 from keras_inception.detection.objects import Detections, checked_boxes
-from keras_inception.detection.regions import CONTEXT, cut_regions
-from keras_inception.evaluation.ensemble import Ensemble
-from keras_inception.layers.pixels import find_pixels, stored_spec
+from keras_inception.detection.regions import CONTEXT
+from keras_inception.detection.scoring import RegionScorer, Scorer
+from keras_inception.layers.pixels import stored_spec
 from keras_inception.preprocessing import open_image
-
-BACKGROUND = "background"
 
 
 class RCNN:
@@ -23,7 +21,7 @@ class RCNN:
 
     Args:
         classifier: a Keras model from RGB pixels 0..255 to the classes and, last, the background; or several, whose
-            softmax is averaged (section 8 has six).
+            softmax is averaged (section 8 has six); or a `Scorer`, such as `MapScorer`, which looks at the image once.
         proposals: from an image, uint8 (h, w, 3), to boxes (n, 4) in its pixels; or several of these, whose boxes are
             taken together.
         classes: the names of the classes, without the background; None: as the classifier knows them.
@@ -31,8 +29,8 @@ class RCNN:
         suppression: overlap of two boxes of a class, above which only the surer stays (R-CNN: 0.3).
         candidates: boxes of an image and a class, at most, that are looked at before that (R-CNN: 100).
         regression: a `BoxRegression` that moves what is found; None, as in the paper, for none.
-        context: share of a region's sides, at each, that shows what is around the box.
-        batch_size: regions that are classified at once; memory depends on it, and not on how many there are.
+        context, batch_size: of the `RegionScorer` of a classifier that is none: what is around a box, and how many
+            regions are classified at once. Memory depends on that, and not on how many there are.
 
     Raises:
         ValueError: the classifier is not like that, or `classes` are not one less than it has.
@@ -52,7 +50,8 @@ class RCNN:
         batch_size: int = 64,
     ):
         self.proposals = list(proposals) if isinstance(proposals, (list, tuple)) else [proposals]
-        self.scorer = RegionScorer(classifier, context=context, batch_size=batch_size)
+        options = {"context": context, "batch_size": batch_size}
+        self.scorer = classifier if isinstance(classifier, Scorer) else RegionScorer(classifier, **options)
         self.classes = self._named(classes)
         self.threshold, self.suppression, self.candidates = threshold, suppression, candidates
         self.regression = regression
@@ -115,89 +114,3 @@ class RCNN:
             return boxes
         features = self.scorer.features(image, boxes)
         return clip(self.regression(features, boxes, np.full(len(boxes), label)), image.shape[:2])
-
-
-class RegionScorer:
-    """Classifies regions, each cut out and warped to the classifier's input.
-
-    Args:
-        models: one classifier, or a list of them.
-        context: as of `RCNN`.
-        batch_size: regions at once.
-
-    Raises:
-        ValueError: they are not like that.
-    """
-
-    def __init__(self, models, *, context: float = CONTEXT, batch_size: int = 64):
-        if batch_size < 1:
-            raise ValueError(f"expected a positive batch_size; Received: batch_size={batch_size!r}")
-        self._ensemble = Ensemble(models)
-        self.models, self.classes = self._ensemble.models, self._ensemble.classes
-        height_width = self._ensemble.height_width
-        if None in height_width or height_width[0] != height_width[1]:
-            raise ValueError(f"expected classifiers of square images of one size; Received: {height_width}")
-        self.size, self.context, self.batch_size = height_width[0], context, batch_size
-        pixels = find_pixels(self.models[0])
-        # What is outside of the image is nothing to the network.
-        self.fill = (127.5,) * 3 if pixels is None else tuple(float(value) for value in pixels.mean)
-        self._cut, self._pooled = None, None
-
-    def __call__(self, image, boxes) -> np.ndarray:
-        """The probabilities of regions, averaged over the models.
-
-        Args:
-            image: RGB, uint8 (h, w, 3).
-            boxes: (n, 4), in its pixels.
-
-        Returns:
-            float64 (n, classes), the background last.
-        """
-        waiting, found = None, [np.zeros((0, self.classes))]
-        for crops, count in self.crops(image, boxes):
-            wait, waiting = waiting, (self._ensemble(crops), count)
-            found += _got(wait)
-        return np.concatenate(found + _got(waiting))
-
-    def features(self, image, boxes) -> np.ndarray:
-        """What the first model's classifier sees of regions, float32 (n, features): pool5, in the paper's network."""
-        import keras
-
-        if self._pooled is None:
-            self._pooled = keras.Model(self.models[0].inputs, below_the_classifier(self.models[0]))
-        parts = [np.asarray(self._pooled.predict_on_batch(crops))[:count] for crops, count in self.crops(image, boxes)]
-        return np.concatenate(parts) if parts else np.zeros((0, self._pooled.output_shape[-1]), np.float32)
-
-    def crops(self, image, boxes):
-        """Batches of regions, all of one size, the last filled up; and how many of each are regions."""
-        import tensorflow as tf
-
-        if self._cut is None:
-            signature = (tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((self.batch_size, 4), tf.float32))
-            options = {"context": self.context, "fill": self.fill}
-            cut = tf.function(lambda image, boxes: cut_regions(image, boxes, self.size, **options))
-            self._cut = cut.get_concrete_function(*signature)
-        pixels = tf.constant(image)
-        for start in range(0, len(boxes), self.batch_size):
-            part = np.asarray(boxes[start : start + self.batch_size], np.float32)
-            filled = np.concatenate([part, np.zeros((self.batch_size - len(part), 4), np.float32)])
-            yield self._cut(pixels, tf.constant(filled)), len(part)
-
-
-def _got(batch):
-    """The probabilities of a batch that was begun, in the mean of the models."""
-    return [] if batch is None else [batch[0]()[: batch[1]].mean(1, dtype=np.float64)]
-
-
-def below_the_classifier(model):
-    """The symbolic input of a model's last linear layer.
-
-    Raises:
-        ValueError: it has none.
-    """
-    import keras
-
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-    if not layers:
-        raise ValueError(f"expected a classifier with a linear layer; Received: {model.name!r}")
-    return layers[-1].input

@@ -19,11 +19,11 @@ def dilate(boxes, context: float = CONTEXT) -> np.ndarray:
     Raises:
         ValueError: `context` is not like that.
     """
-    return np.concatenate(_dilated(np.asarray(boxes, np.float64).reshape(-1, 4), context), axis=1)
+    return np.concatenate(dilated(np.asarray(boxes, np.float64).reshape(-1, 4), context), axis=1)
 
 
-def _dilated(boxes, context):
-    """Both corners, of arrays or tensors."""
+def dilated(boxes, context):
+    """Both corners of dilated boxes, of arrays or tensors (n, 4); see `dilate`."""
     if not 0 <= context < 0.5:
         raise ValueError(f"expected context from 0 to below 0.5; Received: context={context}")
     more = (boxes[:, 2:] - boxes[:, :2]) * (1 / (1 - 2 * context) - 1) / 2
@@ -84,5 +84,5 @@ def cut_regions(image, boxes, size, *, context: float = CONTEXT, samples: int = 
     """
     import tensorflow as tf
 
-    boxes = tf.concat(_dilated(tf.cast(tf.reshape(boxes, (-1, 4)), tf.float32), context), 1)
+    boxes = tf.concat(dilated(tf.cast(tf.reshape(boxes, (-1, 4)), tf.float32), context), 1)
     return pool_regions(image[None], boxes, tf.zeros(tf.shape(boxes)[:1], tf.int32), size, samples=samples, fill=fill)
