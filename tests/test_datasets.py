@@ -11,10 +11,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from keras_inception import datasets
@@ -152,7 +155,7 @@ def test_tfds_splits(tiles):
         ("tiles", "test", "expected a split of tiles, one of train; Received: split='test'"),
         ("absent", "train", "expected absent as TFDS prepares it, below .*absent; .*`tfds build absent --data_dir"),
         ("tiles:9.9.9", "train", "expected tiles:9.9.9 as TFDS prepares it"),
-        ("../tiles", "train", "expected folder, synthetic, or a TFDS name .*; Received: '../tiles'"),
+        ("../tiles", "train", "expected folder, arrays, synthetic, or a TFDS name .*; Received: '../tiles'"),
         ("imagenet2012", "train", "or put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar into"),
     ],
 )
@@ -442,6 +445,51 @@ def test_arrays():
 def test_errors_of_arrays(images, labels, classes, message):
     with pytest.raises(ValueError, match=message):
         ArraySource(images, labels, classes)
+
+
+def test_arrays_as_a_file(tmp_path):
+    source = synthetic("validation", examples=7)
+    datasets.save_arrays(tmp_path / "train.npz", source.images, source.labels, source.classes)
+    again = open_source("arrays", "train", tmp_path)
+    assert again.classes == source.classes and np.array_equal(again.images, source.images)
+    assert np.array_equal(again.labels, source.labels) and again.name == f"{tmp_path} train"
+    assert [path.name for path in tmp_path.iterdir()] == ["train.npz"]
+    with pytest.raises(ValueError, match=r"expected a file of arrays; Received: .*validation\.npz, which is not there"):
+        open_source("arrays", "validation", tmp_path)
+    with pytest.raises(ValueError, match="expected uint8 images"):
+        datasets.save_arrays(tmp_path / "train.npz", source.images / 255, source.labels, source.classes)
+    assert len(open_source("arrays", "train", tmp_path)) == 7, "the file is as it was"
+
+
+def arrays_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "train.npz"
+        datasets.save_arrays(path, np.zeros((2, 3, 3, 3), np.uint8), [0, 1], ["a", "b"])
+        return path.read_bytes()
+
+
+ARRAYS_FILE = arrays_file()
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=100),
+        st.integers(0, len(ARRAYS_FILE)).map(lambda end: ARRAYS_FILE[:end]),
+        st.tuples(st.integers(0, len(ARRAYS_FILE) - 1), st.integers(0, 255)).map(
+            lambda change: ARRAYS_FILE[: change[0]] + bytes([change[1]]) + ARRAYS_FILE[change[0] + 1 :]
+        ),
+    )
+)
+@settings(deadline=None)
+def test_any_bytes_are_arrays_or_a_value_error(data):
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "train.npz").write_bytes(data)
+        try:
+            source = open_source("arrays", "train", folder)
+        except ValueError as error:
+            assert "Received: " in str(error)
+        else:
+            assert source.images.dtype == np.uint8 and source.labels.max() < len(source.classes)
 
 
 def test_synthetic_images():

@@ -31,7 +31,7 @@ class Recipe:
             0.99, which an evaluation lags behind in trainings of a few hundred steps.
         weights: what `GoogLeNet(weights=...)` takes, for fine-tuning; None begins from scratch.
         frozen_epochs: epochs at the beginning that train the classifiers alone.
-        dataset: a TFDS name, `"folder"`, or `"synthetic"`.
+        dataset: a TFDS name, `"folder"`, `"arrays"`, or `"synthetic"`.
         train_split, eval_split: its splits.
         labels: name of a label set that the trained model keeps; None for the data set's own class names.
         sizes: height and width of the input, in pixels; one per epoch, or one for all.

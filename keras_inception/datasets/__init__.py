@@ -1,6 +1,8 @@
 """Labelled images to train on and to evaluate with: TFDS data sets, folders of images by class, arrays."""
 
 from keras_inception.datasets.arrays import ArraySource as ArraySource
+from keras_inception.datasets.arrays import read_arrays as read_arrays
+from keras_inception.datasets.arrays import save_arrays as save_arrays
 from keras_inception.datasets.arrays import synthetic as synthetic
 from keras_inception.datasets.folder import FolderSource as FolderSource
 from keras_inception.datasets.source import Source as Source
@@ -11,9 +13,10 @@ def open_source(dataset: str, split: str, data_dir=None) -> Source:
     """Opens a split of a data set.
 
     Args:
-        dataset: a TFDS name (see `TFDSSource`), `"folder"` (see `FolderSource`) or `"synthetic"` (see `synthetic`).
+        dataset: a TFDS name (see `TFDSSource`), `"folder"` (see `FolderSource`), `"arrays"` (see `save_arrays`) or
+            `"synthetic"` (see `synthetic`).
         split: `"train"`, `"validation"`, or what else the data set has.
-        data_dir: TFDS's folder, or the folder of images.
+        data_dir: TFDS's folder, or the folder of images or of files of arrays.
 
     Raises:
         ValueError: it is not there, or is not what it should be.
@@ -21,6 +24,8 @@ def open_source(dataset: str, split: str, data_dir=None) -> Source:
     """
     if dataset == "folder":
         return FolderSource(data_dir, split)
+    if dataset == "arrays":
+        return read_arrays(data_dir, split)
     if dataset == "synthetic":
         return synthetic(split)
     return TFDSSource(dataset, split, data_dir)

@@ -1,5 +1,8 @@
 """Images in memory, and images that need no file at all."""
 
+import os
+import pathlib
+
 import numpy as np
 
 from keras_inception.datasets.source import IndexedSource
@@ -50,6 +53,46 @@ class ArraySource(IndexedSource):
 
         image = tf.gather(self._tensor("images"), reference["index"])
         return {"id": reference["id"], "image": image, "label": reference["label"]}
+
+
+def save_arrays(path, images, labels, classes) -> None:
+    """Writes images as a file that `open_source("arrays", ...)` reads, whole or not at all.
+
+    Args:
+        path: the file; `train.npz` for the split `"train"`.
+        images, labels, classes: as of `ArraySource`.
+
+    Raises:
+        ValueError: they are not like that.
+    """
+    source, path = ArraySource(images, labels, classes), pathlib.Path(path)
+    temporary = path.with_name(f"{path.name}.part")
+    with open(temporary, "wb") as file:
+        np.savez(file, images=source.images, labels=source.labels, classes=np.array(source.classes, "U"))
+    os.replace(temporary, path)
+
+
+def read_arrays(data_dir, split: str) -> ArraySource:
+    """Reads what `save_arrays` wrote.
+
+    Args:
+        data_dir: the folder.
+        split: the name of the file, without `.npz`.
+
+    Raises:
+        ValueError: there is no such file, or it is not what it should be.
+    """
+    path = pathlib.Path(data_dir or ".") / f"{split}.npz"
+    if not path.is_file():
+        raise ValueError(f"expected a file of arrays; Received: {path}, which is not there")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, labels, classes = (file[name] for name in ("images", "labels", "classes"))
+        if classes.ndim != 1 or classes.dtype.kind != "U":
+            raise ValueError(f"classes {classes.dtype} {classes.shape}")
+        return ArraySource(images, labels, classes.tolist(), f"{path.parent} {split}")
+    except Exception as error:  # zipfile alone has half a dozen kinds
+        raise ValueError(f"expected a file of arrays; Received: {path} ({error})") from error
 
 
 def synthetic(split: str = "train", *, examples: int | None = None, size: int = 32, seed: int = 0) -> ArraySource:

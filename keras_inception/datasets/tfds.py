@@ -124,9 +124,8 @@ def _prepared_folder(full_name: str, data_dir) -> pathlib.Path:
     """The folder of the newest prepared version that fits the name."""
     match = re.fullmatch(r"(\w+)(?:/([^/:]+))?(?::(\d+\.\d+\.\d+))?", full_name)
     if match is None:
-        raise ValueError(
-            f"expected folder, synthetic, or a TFDS name (name, name:1.2.3, name/config); Received: {full_name!r}"
-        )
+        names = "name, name:1.2.3, name/config"
+        raise ValueError(f"expected folder, arrays, synthetic, or a TFDS name ({names}); Received: {full_name!r}")
     name, config, version = match.groups()
     folder = data_dir / name / (config or "")
     if name == "imagenet2012" and not _versions(folder):
