@@ -9,6 +9,8 @@ from keras_inception.detection.scoring import RegionScorer, Scorer
 from keras_inception.layers.pixels import stored_spec
 from keras_inception.preprocessing import open_image
 
+BACKGROUND = "background"
+
 
 class RCNN:
     """A detector: sources of proposals, and a classifier of what they show.
