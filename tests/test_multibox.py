@@ -10,11 +10,11 @@ import pytest
 from keras_inception.detection.boxes import Mapping, overlap
 from keras_inception.detection.multibox import (
     AroundPriors,
+    MultiBox,
     MultiBoxLoss,
     MultiBoxProposals,
     assign,
     cluster_priors,
-    multibox,
 )
 
 NOTHING = [0.0, 0, 0, 0]
@@ -121,7 +121,7 @@ def test_it_learns_to_propose(tmp_path):
     images, truth = scenes(600, 0)
     boxes = truth.reshape(-1, 4)
     keras.utils.set_random_seed(0)
-    model = multibox(tiny_trunk(), cluster_priors(boxes[boxes[:, 2] > 0], 25), channels=16, hidden=128, dropout=0.0)
+    model = MultiBox(tiny_trunk(), cluster_priors(boxes[boxes[:, 2] > 0], 25), channels=16, hidden=128, dropout=0.0)
     others, unseen = scenes(100, 1)
     fresh = MultiBoxProposals(model, limit=5)
     assert fresh.model.predict(others[:2].astype("float32"), verbose=0).shape == (2, 25, 5)
@@ -150,6 +150,6 @@ def test_proposals_are_boxes_of_the_image_the_surest_first():
 
 def test_models_that_are_none():
     with pytest.raises(ValueError, match="expected a trunk that gives maps of one size"):
-        multibox(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]), [[0, 0, 1, 1]])
+        MultiBox(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]), [[0, 0, 1, 1]])
     with pytest.raises(ValueError, match=r"expected a model from RGB images of one size to boxes \(n, k, 5\)"):
         MultiBoxProposals(tiny_trunk())

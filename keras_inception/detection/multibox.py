@@ -71,7 +71,7 @@ class AroundPriors(keras.layers.Layer):
         return {**super().get_config(), "priors": self.priors.tolist(), "spread": self.spread}
 
 
-def multibox(trunk, priors, *, channels: int = 64, hidden: int = 1024, dropout: float = 0.3, name="multibox"):
+def MultiBox(trunk, priors, *, channels: int = 64, hidden: int = 1024, dropout: float = 0.3, name="multibox"):
     """The network: a trunk, and as in the paper's auxiliary heads a reduction and two linear layers upon it.
 
     Args:
@@ -186,7 +186,7 @@ class MultiBoxProposals:
     """Proposes boxes by a MultiBox network.
 
     Args:
-        model: as `multibox` makes it, trained.
+        model: as `MultiBox` makes it, trained.
         limit: boxes of an image, at most; section 8 has 200.
         threshold: of the overlap from which on a box suppresses another of less confidence.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_inception.detection.annotations import AnnotatedPhotos
 from keras_inception.detection.boxes import Mapping
-from keras_inception.detection.multibox import MultiBoxLoss, cluster_priors, multibox, resized
+from keras_inception.detection.multibox import MultiBox, MultiBoxLoss, cluster_priors, resized
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def train(
     """Trains a network, from where an earlier call was interrupted, or reads it where that had finished.
 
     Args:
-        trunk: as of `multibox`.
+        trunk: as of `MultiBox`.
         photos: to train on.
         folder: gets `multibox.keras`, `losses.jsonl`, and while it trains `backup`.
         priors: how many boxes the network predicts.
@@ -131,7 +131,7 @@ def train(
         return keras.models.load_model(path, compile=False)
     keras.utils.set_random_seed(seed)
     data = Photos(photos, trunk.input_shape[1:3], batch_size=batch_size, seed=seed, mirrored=mirrored)
-    model = multibox(trunk, cluster_priors(data.objects, priors, seed=seed))
+    model = MultiBox(trunk, cluster_priors(data.objects, priors, seed=seed))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(data))
     model.compile(keras.optimizers.Adam(rate), MultiBoxLoss(alpha))
     callbacks = [_Epochs(data, folder / "losses.jsonl"), keras.callbacks.BackupAndRestore(folder / "backup")]
