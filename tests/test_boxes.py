@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_inception.detection.boxes import (
     Mapping,
     area,
+    checked_boxes,
     clip,
     decode,
     encode,
@@ -16,7 +16,7 @@ from keras_inception.detection.boxes import (
     overlap,
     suppress,
 )
-from keras_inception.detection.objects import Detections, Objects, checked_boxes
+from keras_inception.detection.objects import Detections, Objects
 
 WHOLE = st.integers(0, 30)
 
@@ -141,7 +141,7 @@ def slowly_suppressed(boxes, scores, threshold, labels):
     return kept
 
 
-@pytest.mark.parametrize("count", [1, 127, 128, 129, 600])
+@pytest.mark.parametrize("count", [1, 100, 1000])
 def test_suppression_is_the_obvious_one(count):
     rng = np.random.default_rng(count)
     start = rng.uniform(0, 100, (count, 2))
@@ -151,16 +151,6 @@ def test_suppression_is_the_obvious_one(count):
     together = slowly_suppressed(boxes, scores, 0.4, np.zeros(count))
     assert suppress(boxes, scores, 0.4).tolist() == together
     assert suppress(boxes, scores, 0.4, limit=5).tolist() == together[:5]
-
-
-@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
-def test_suppression_is_tensorflows(threshold):
-    rng = np.random.default_rng(1)
-    start = rng.uniform(0, 200, (2000, 2))
-    boxes = np.concatenate([start, start + rng.uniform(1, 90, (2000, 2))], axis=1).astype(np.float32)
-    scores = rng.permutation(2000).astype(np.float32)
-    theirs = tf.image.non_max_suppression(boxes, scores, 2000, threshold).numpy()
-    assert suppress(boxes, scores, threshold).tolist() == theirs.tolist()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ def test_scores_are_those_of_the_classifier_on_each_region(count):
     assert scorer.features(image, boxes).shape == (count, 6)
 
 
+def test_a_classifier_without_a_linear_layer():
+    network = keras_inception.NetworkInNetwork(weights=None, variant="cifar10")
+    scorer = RegionScorer(network, batch_size=4)
+    np.testing.assert_allclose(scorer(scene(), OBJECTS).sum(1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="expected a classifier with a linear layer; Received: "):
+        scorer.features(scene(), OBJECTS)
+
+
 def test_what_is_outside_is_nothing_to_the_network():
     model = keras_inception.GoogLeNet(
         weights=None, stem="small", classes=3, input_shape=(32, 32, 3), labels=("cat", "dog", "background")

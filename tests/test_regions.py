@@ -71,8 +71,8 @@ def test_what_is_outside_has_the_colour_that_was_asked_for():
 
 def test_context_by_hand():
     """Of 224 pixels, 192 show the box and 16 at each side what is around it."""
-    assert dilate([[100, 100, 292, 196]])[0].tolist() == pytest.approx([84, 92, 308, 204])
-    assert dilate([[3, 4, 5, 6]], 0.0).tolist() == [[3, 4, 5, 6]]
+    assert dilate([[100, 100, 292, 196]])[0].numpy().tolist() == pytest.approx([84, 92, 308, 204])
+    assert dilate([[3, 4, 5, 6]], 0.0).numpy().tolist() == [[3, 4, 5, 6]]
     image = np.zeros((224, 224, 3), np.float32)
     image[16:208, 16:208] = 255
     found = cut_regions(image, [[16, 16, 208, 208]], 224, samples=1).numpy()[0]

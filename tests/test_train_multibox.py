@@ -50,10 +50,10 @@ def test_boxes_go_with_their_images(photos):
 def test_a_mirror_by_hand():
     images, boxes = np.arange(12.0).reshape(1, 2, 2, 3), np.array([[[0.1, 0.2, 0.4, 0.9], [0, 0, 0, 0]]])
     mirror(images, boxes, np.array([True]), 0)
-    np.testing.assert_allclose(boxes, [[[0.6, 0.2, 0.9, 0.9], [0, 0, 0, 0]]])
+    np.testing.assert_allclose(boxes, [[[0.6, 0.2, 0.9, 0.9], [1, 0, 1, 0]]])
     assert images[0, 0, 0].tolist() == [3, 4, 5]
     mirror(images, boxes, np.array([True]), 1)
-    np.testing.assert_allclose(boxes, [[[0.6, 0.1, 0.9, 0.8], [0, 0, 0, 0]]])
+    np.testing.assert_allclose(boxes, [[[0.6, 0.1, 0.9, 0.8], [1, 1, 1, 1]]])
     assert images[0, 0, 0].tolist() == [9, 10, 11]
     mirror(images, boxes, np.array([False]), 1)
     assert images[0, 0, 0].tolist() == [9, 10, 11]

@@ -6,7 +6,7 @@ import pathlib
 import keras
 
 from keras_inception.cli.loading import load
-from keras_inception.datasets import folder, open_source, tfds
+from keras_inception.datasets import evaluation_split, open_source
 from keras_inception.evaluation.evaluate import evaluate as evaluate_models
 from keras_inception.evaluation.table import table_3
 
@@ -51,10 +51,8 @@ def find_source(data: str, split: str | None, data_dir):
         ValueError: there is neither.
     """
     if pathlib.Path(data).is_dir():
-        return open_source("folder", split or folder.evaluation_split(data), data)
-    if data == "synthetic":
-        return open_source(data, split or "validation")
-    return open_source(data, split or tfds.evaluation_split(data, data_dir), data_dir)
+        data, data_dir = "folder", data
+    return open_source(data, split or evaluation_split(data, data_dir), data_dir)
 
 
 def _all_gpus():

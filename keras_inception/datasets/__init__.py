@@ -1,5 +1,6 @@
 """Labelled images to train on and to evaluate with: TFDS data sets, folders of images by class, arrays."""
 
+from keras_inception.datasets import folder, tfds
 from keras_inception.datasets.arrays import ArraySource as ArraySource
 from keras_inception.datasets.arrays import read_arrays as read_arrays
 from keras_inception.datasets.arrays import save_arrays as save_arrays
@@ -7,6 +8,20 @@ from keras_inception.datasets.arrays import synthetic as synthetic
 from keras_inception.datasets.folder import FolderSource as FolderSource
 from keras_inception.datasets.source import Source as Source
 from keras_inception.datasets.tfds import TFDSSource as TFDSSource
+
+
+def evaluation_split(dataset: str, data_dir=None) -> str:
+    """The split to evaluate with, where nobody names one: what was held out, or all of a folder where nothing was.
+
+    Args:
+        dataset, data_dir: as for `open_source`.
+
+    Raises:
+        ValueError, ImportError: as from `open_source`.
+    """
+    if dataset == "folder":
+        return folder.evaluation_split(data_dir)
+    return "validation" if dataset in ("arrays", "synthetic") else tfds.evaluation_split(dataset, data_dir)
 
 
 def open_source(dataset: str, split: str, data_dir=None) -> Source:

@@ -9,7 +9,22 @@ import dataclasses
 
 import numpy as np
 
-from keras_inception.detection.objects import checked_boxes
+
+def checked_boxes(boxes) -> np.ndarray:
+    """Boxes as float64 (n, 4), the right and the lower side not before the left and the upper.
+
+    Raises:
+        ValueError: they are not like that, or not finite.
+    """
+    boxes = np.asarray(boxes, np.float64)
+    if boxes.size == 0:
+        return np.zeros((0, 4))
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"expected boxes (n, 4); Received: shape {boxes.shape}")
+    wrong = ~np.isfinite(boxes).all(1) | (boxes[:, 2:] < boxes[:, :2]).any(1)
+    if wrong.any():
+        raise ValueError(f"expected boxes xmin, ymin, xmax, ymax; Received: {boxes[wrong.argmax()].tolist()}")
+    return boxes
 
 
 def area(boxes) -> np.ndarray:
@@ -138,20 +153,18 @@ def suppress(boxes, scores, threshold: float, *, labels=None, limit: int | None 
         ValueError: a box is no box, or shapes do not agree.
     """
     boxes, scores = checked_boxes(boxes), np.asarray(scores, np.float64)
-    labels = None if labels is None else np.asarray(labels)
-    if scores.shape != (len(boxes),) or (labels is not None and np.shape(labels) != (len(boxes),)):
+    labels = np.zeros(len(boxes)) if labels is None else np.asarray(labels)
+    if not scores.shape == labels.shape == (len(boxes),):
         raise ValueError(
             f"expected a score, and a label if any, for each of {len(boxes)} boxes; "
-            f"Received: shapes {scores.shape} and {np.shape(labels) if labels is not None else None}"
+            f"Received: shapes {scores.shape} and {labels.shape}"
         )
-    if not len(boxes):
-        return np.zeros(0, np.int64)
     import tensorflow as tf
 
     # Class by class: TensorFlow, which is several times as fast as numpy, has single precision and no classes.
-    groups = [np.arange(len(boxes))] if labels is None else [np.flatnonzero(labels == label) for label in set(labels)]
-    kept = []
-    for group in groups:
+    kept = [np.zeros(0, np.int64)]
+    for label in np.unique(labels):
+        group = np.flatnonzero(labels == label)
         few = len(group) if limit is None else min(limit, len(group))
         its = tf.image.non_max_suppression(boxes[group].astype("f"), scores[group].astype("f"), few, threshold)
         kept.append(group[its.numpy()])

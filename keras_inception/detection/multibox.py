@@ -8,8 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_inception.detection.boxes import Mapping, clip, suppress
-from keras_inception.detection.objects import checked_boxes
+from keras_inception.detection.boxes import Mapping, checked_boxes, clip, suppress
 
 PACKAGE = "keras_inception"
 
@@ -207,8 +206,7 @@ class MultiBoxProposals:
         """Boxes (n, 4) in pixels of an image, RGB in 0..255 (h, w, 3); the surest first."""
         image = np.asarray(image)
         height_width = self.model.input_shape[1:3]
-        batch = ops.convert_to_numpy(resized(image, height_width))[None]
-        found = np.asarray(self.model.predict_on_batch(batch))[0].astype(np.float64)
+        found = np.asarray(self.model.predict_on_batch(resized(image, height_width)[None]))[0].astype(np.float64)
         corners = found[:, :4].reshape(-1, 2, 2)
         # A prediction may have its sides the wrong way round.
         boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
@@ -219,7 +217,7 @@ class MultiBoxProposals:
 
 
 def resized(image, height_width):
-    """The whole image at the size of a network's input, whatever its aspect: float32 (h, w, 3)."""
+    """The whole image at the size of a network's input, whatever its aspect: a float32 array (h, w, 3)."""
     import tensorflow as tf
 
-    return tf.image.resize(image, height_width, antialias=True)
+    return tf.image.resize(image, height_width, antialias=True).numpy()

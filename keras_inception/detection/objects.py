@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_inception.detection.boxes import area, checked_boxes
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Objects:
@@ -28,13 +30,12 @@ class Objects:
 
     def __post_init__(self):
         boxes = checked_boxes(self.boxes)
-        sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
         _set(self, "boxes", boxes)
         _set(self, "labels", _labels(self.labels, len(boxes)))
         for name in ("difficult", "crowd"):
             value = np.zeros(len(boxes), bool) if getattr(self, name) is None else getattr(self, name)
             _set(self, name, _column(name, value, len(boxes), bool))
-        areas = sides.prod(1) if self.areas is None else self.areas
+        areas = area(boxes) if self.areas is None else self.areas
         _set(self, "areas", _column("areas", areas, len(boxes), np.float64))
 
     def __len__(self):
@@ -68,23 +69,6 @@ class Detections:
 
     def __len__(self):
         return len(self.boxes)
-
-
-def checked_boxes(boxes) -> np.ndarray:
-    """Boxes as float64 (n, 4), the right and the lower side not before the left and the upper.
-
-    Raises:
-        ValueError: they are not like that, or not finite.
-    """
-    boxes = np.asarray(boxes, np.float64)
-    if boxes.size == 0:
-        return np.zeros((0, 4))
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"expected boxes (n, 4); Received: shape {boxes.shape}")
-    wrong = ~np.isfinite(boxes).all(1) | (boxes[:, 2:] < boxes[:, :2]).any(1)
-    if wrong.any():
-        raise ValueError(f"expected boxes xmin, ymin, xmax, ymax; Received: {boxes[wrong.argmax()].tolist()}")
-    return boxes
 
 
 def _labels(labels, count):

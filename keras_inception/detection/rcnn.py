@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_inception.detection.boxes import area, clip, suppress
-from keras_inception.detection.objects import Detections, checked_boxes
+from keras_inception.detection.boxes import area, checked_boxes, clip, suppress
+from keras_inception.detection.objects import Detections
 from keras_inception.detection.regions import CONTEXT
 from keras_inception.detection.scoring import RegionScorer, Scorer
 from keras_inception.layers.pixels import stored_spec

@@ -6,28 +6,26 @@ import numpy as np
 CONTEXT = 16 / 224
 
 
-def dilate(boxes, context: float = CONTEXT) -> np.ndarray:
-    """Boxes with what surrounds them.
+def dilate(boxes, context: float = CONTEXT):
+    """Boxes with what surrounds them, as a TensorFlow operation.
 
     Args:
         boxes: (n, 4), xmin, ymin, xmax, ymax in pixels.
         context: how much of the dilated box is to be surroundings, at each side: a share of its own side, below 0.5.
 
     Returns:
-        (n, 4), around the same centres.
+        float32 (n, 4), around the same centres.
 
     Raises:
         ValueError: `context` is not like that.
     """
-    return np.concatenate(dilated(np.asarray(boxes, np.float64).reshape(-1, 4), context), axis=1)
+    import tensorflow as tf
 
-
-def dilated(boxes, context):
-    """Both corners of dilated boxes, of arrays or tensors (n, 4); see `dilate`."""
     if not 0 <= context < 0.5:
         raise ValueError(f"expected context from 0 to below 0.5; Received: context={context}")
+    boxes = tf.reshape(tf.cast(boxes, tf.float32), (-1, 4))
     more = (boxes[:, 2:] - boxes[:, :2]) * (1 / (1 - 2 * context) - 1) / 2
-    return boxes[:, :2] - more, boxes[:, 2:] + more
+    return boxes + tf.concat([-more, more], 1)
 
 
 def pool_regions(maps, boxes, numbers, size, *, samples: int = 2, fill=0.0):
@@ -84,5 +82,5 @@ def cut_regions(image, boxes, size, *, context: float = CONTEXT, samples: int = 
     """
     import tensorflow as tf
 
-    boxes = tf.concat(dilated(tf.cast(tf.reshape(boxes, (-1, 4)), tf.float32), context), 1)
+    boxes = dilate(boxes, context)
     return pool_regions(image[None], boxes, tf.zeros(tf.shape(boxes)[:1], tf.int32), size, samples=samples, fill=fill)

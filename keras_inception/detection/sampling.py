@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_inception.detection.boxes import overlap
-from keras_inception.detection.objects import Objects, checked_boxes
+from keras_inception.detection.boxes import checked_boxes, overlap
+from keras_inception.detection.objects import Objects
 
 IGNORED = -1
 

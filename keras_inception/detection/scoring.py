@@ -5,7 +5,8 @@ import abc
 import keras
 import numpy as np
 
-from keras_inception.detection.regions import CONTEXT, cut_regions, dilated, pool_regions
+from keras_inception.detection.boxes import Mapping
+from keras_inception.detection.regions import CONTEXT, cut_regions, dilate, pool_regions
 from keras_inception.evaluation.ensemble import Ensemble
 from keras_inception.evaluation.outputs import classifier_output, is_logits
 from keras_inception.layers.pixels import find_pixels
@@ -16,7 +17,7 @@ class Scorer(abc.ABC):
 
     Args:
         models: what classifies them.
-        pooled: from what the first of them sees to what its last linear layer sees.
+        pooled: from what the first of them sees to what its last linear layer sees; None where it has no such layer.
         classes: how many, with the background.
         batch_size: regions at once.
 
@@ -54,7 +55,13 @@ class Scorer(abc.ABC):
         return np.concatenate(found + _got(waiting))
 
     def features(self, image, boxes) -> np.ndarray:
-        """What the classifier of the first model sees of regions, float32 (n, features): pool5, in the paper's."""
+        """What the classifier of the first model sees of regions, float32 (n, features): pool5, in the paper's.
+
+        Raises:
+            ValueError: the first model has no linear layer.
+        """
+        if self.pooled is None:
+            raise ValueError(f"expected a classifier with a linear layer; Received: {self.models[0].name!r}")
         found = [np.zeros((0, self.pooled.output_shape[-1]), np.float32)]
         for regions, count in self._batches(image, boxes):
             found.append(np.asarray(self.pooled.predict_on_batch(regions))[:count])
@@ -92,8 +99,9 @@ class RegionScorer(Scorer):
     def __init__(self, models, *, context: float = CONTEXT, batch_size: int = 64):
         self._ensemble = Ensemble(models)
         first = self._ensemble.models[0]
-        pooled = keras.Model(first.inputs, _below_the_classifier(first))
-        super().__init__(self._ensemble.models, pooled, self._ensemble.classes, batch_size)
+        super().__init__(
+            self._ensemble.models, _below_the_classifier(first, first.inputs), self._ensemble.classes, batch_size
+        )
         self.size, self.context = _side(self._ensemble.height_width), context
         # What is outside of the image is nothing to the network.
         self.fill = _mean(self.models[0])
@@ -142,7 +150,7 @@ class MapScorer(Scorer):
         if len(maps.shape) != 4 or sides[0] != sides[1] or input_size % sides[0]:
             raise ValueError(f"expected a layer with square maps; Received: layer={layer!r}, with {maps.shape}")
         # Before the others, for in these its layers are called once more.
-        pooled = keras.Model(maps, _below_the_classifier(model))
+        pooled = _below_the_classifier(model, maps)
         self.head = keras.Model(maps, classifier_output(model), name=f"{model.name}_head")
         super().__init__([self.head], pooled, self.head.output_shape[-1], batch_size)
         self.trunk = at_any_size(keras.Model(model.inputs, maps, name=f"{model.name}_trunk"))
@@ -155,7 +163,7 @@ class MapScorer(Scorer):
         """What the first layers see of an image, float32 (1, h, w, c)."""
         import tensorflow as tf
 
-        height, width = (max(1, round(side * self.scale)) for side in image.shape[:2])
+        height, width = self._scaled(image)
         # The sides are whole strides, the rest black to the network: or else maps would be shifted by parts of one.
         pad = [(-height) % self.stride, (-width) % self.stride]
         resized = tf.image.resize(tf.constant(image), (height, width), antialias=self.scale < 1)
@@ -173,9 +181,12 @@ class MapScorer(Scorer):
 
     def _ratio(self, image):
         """Pixels of the maps in one of the image, for each side of a box."""
-        height, width = image.shape[:2]
-        x, y = max(1, round(width * self.scale)) / width, max(1, round(height * self.scale)) / height
-        return np.array([x, y, x, y], np.float32) / self.stride
+        scale = Mapping.resized(image.shape[:2], self._scaled(image)).scale
+        return np.array(scale * 2, np.float32) / self.stride
+
+    def _scaled(self, image):
+        """The height and width that an image is brought to."""
+        return tuple(max(1, round(side * self.scale)) for side in image.shape[:2])
 
     def pool(self, maps, boxes):
         """The regions of boxes, float32 (n, 4) in pixels of the maps: (n, side, side, c)."""
@@ -186,7 +197,7 @@ class MapScorer(Scorer):
             @tf.function(reduce_retracing=True)
             def cut(maps, boxes):
                 numbers = tf.zeros(tf.shape(boxes)[:1], tf.int32)
-                return pool_regions(maps, tf.concat(dilated(boxes, self.context), 1), numbers, self.side)
+                return pool_regions(maps, dilate(boxes, self.context), numbers, self.side)
 
             self._cut = cut
         return self._cut(maps, boxes)
@@ -225,9 +236,7 @@ def _mean(model):
     return (127.5,) * 3 if pixels is None else tuple(float(value) for value in pixels.mean)
 
 
-def _below_the_classifier(model):
-    """The symbolic input of a model's last linear layer."""
+def _below_the_classifier(model, inputs):
+    """From the inputs to what a model's last linear layer sees; None where it has no such layer."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-    if not layers:
-        raise ValueError(f"expected a classifier with a linear layer; Received: {model.name!r}")
-    return layers[-1].input
+    return keras.Model(inputs, layers[-1].input) if layers else None

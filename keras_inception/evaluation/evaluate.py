@@ -260,8 +260,12 @@ def _explain(photos, error) -> None:
         return
     if isinstance(error, tf.errors.InvalidArgumentError) and photos.element_spec[0].dtype == tf.string:
         _name_the_broken(photos, error)
-    if sentence := re.search(r"expected [^\n]*?; Received: [^\n]*", str(error)):
-        raise ValueError(sentence[0].removesuffix("]")) from error
+    # Of an assertion in the graph the sentence stands in brackets.
+    sentence = re.search(
+        r"\[(expected [^\n]*; Received: [^\n]*)\]$|(expected [^\n]*?; Received: [^\n]*)", str(error), re.M
+    )
+    if sentence:
+        raise ValueError(sentence[1] or sentence[2]) from error
     # What a Python function has raised that gives the data: the class, and what it says.
     if raised := re.search(r"^(?:\{\{.*?\}\} ?)?(\w*Error): ([^\n]*)", str(error)):
         what = getattr(builtins, raised[1], ValueError)

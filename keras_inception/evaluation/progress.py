@@ -11,10 +11,6 @@ import numpy as np
 SAVE_EVERY = 30.0  # seconds from one writing to the next
 
 
-class _Another(Exception):
-    """The file is that of another evaluation."""
-
-
 class Progress:
     """Counts that survive their process.
 
@@ -44,16 +40,14 @@ class Progress:
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 identity, done = str(file["identity"]), int(file["done"])
-                if identity != self._identity:
-                    raise _Another
-                vectors = [file[f"tally{number}"] for number in range(len(self.tallies))]
-        except _Another:
+                vectors = [file[name] for name in file if name.startswith("tally")]
+        except Exception as error:  # zipfile alone has half a dozen kinds, RuntimeError and NotImplementedError too
+            raise ValueError(f"expected the file of an evaluation; Received: {self.path} ({error})") from error
+        if identity != self._identity:
             raise ValueError(
                 "expected the file of this evaluation (the same weights, settings and data), or none; "
                 f"Received: {self.path}, of another"
-            ) from None
-        except Exception as error:  # zipfile alone has half a dozen kinds, RuntimeError and NotImplementedError too
-            raise ValueError(f"expected the file of an evaluation; Received: {self.path} ({error})") from error
+            )
         self.done = done
         self.tallies = [
             type(tally).from_vector(vector, len(tally.top5))

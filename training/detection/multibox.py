@@ -68,10 +68,7 @@ def mirror(images, boxes, turned, axis: int) -> None:
     """Mirrors some images of a batch and their boxes, in place: left to right (0), or upside down (1)."""
     images[turned] = np.flip(images[turned], 2 - axis)
     there = boxes[turned]
-    sides = there[..., [axis, axis + 2]]
-    extent = sides[..., 1] > sides[..., 0]
-    there[..., axis] = np.where(extent, 1 - sides[..., 1], 0)
-    there[..., axis + 2] = np.where(extent, 1 - sides[..., 0], 0)
+    there[..., [axis, axis + 2]] = 1 - there[..., [axis + 2, axis]]  # what has no extent gets none
     boxes[turned] = there
 
 
