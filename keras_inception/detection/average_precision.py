@@ -78,10 +78,10 @@ def average_precision(
 
     The rules differ in three things. How a detection meets an object: in VOC it is compared with that which it overlaps
     most, and is wrong if that has been found already; in COCO with the best of those that are still to be found. What
-    does not count: in VOC difficult objects; in COCO these, crowds (any number of detections may meet one, by the share
-    of the detection inside), and objects and detections of other areas than were asked for. And what the area under the
-    curve is: in VOC 2007 the mean of the precision at 11 recalls, in COCO at 101, in VOC 2010 the area itself, always
-    of the precision at that recall or a higher one.
+    does not count: difficult objects and crowds; and in COCO, where any number of detections may meet a crowd, by the
+    share of the detection inside, also objects and detections of other areas than were asked for. And what the area
+    under the curve is: in VOC 2007 the mean of the precision at 11 recalls, in COCO at 101, in VOC 2010 the area
+    itself, always of the precision at that recall or a higher one.
 
     Args:
         detections: a `Detections` for each image.
