@@ -1,4 +1,4 @@
-"""The command line: `keras-inception classify | evaluate | list | info | fetch | convert | publish | verify | table1`.
+"""The command line: `keras-inception classify | detect | evaluate | list | info | fetch | convert | publish | ...`.
 
 It stands beside the package, not in it, and imports only the standard library: a module of the package could not run
 before the package had imported Keras, which takes seconds and lets TensorFlow write its log to the terminal before
@@ -78,6 +78,23 @@ def _parser():
         "--batch-size", type=_positive, default=32, metavar="N", help="photos at a time (default: 32)"
     )
     classify.add_argument("--picture", type=_png, metavar="OUT.png", help="also draw the photos and their classes")
+
+    detecting = command(
+        "detect",
+        ("detect", "detect"),
+        "Say where objects are in photos. A line for each: score, class, and xmin ymin xmax ymax in pixels.",
+    )
+    detecting.add_argument("paths", nargs="+", metavar="PATH", help="photos, folders, or quoted patterns ('**/*.jpg')")
+    detecting.add_argument(
+        "--weights", required=True, metavar="FOLDER|hf://...", help="a published detector, such as RUN/detector"
+    )
+    detecting.add_argument(
+        "--threshold", type=_share, default=0.5, metavar="SCORE", help="the least score, 0 to 1 (default: 0.5)"
+    )
+    detecting.add_argument("--json", action="store_true", help="one JSON object per photo and line")
+    detecting.add_argument(
+        "-o", "--picture", type=_png, metavar="OUT.png", help="also draw the photo, or a page of all"
+    )
 
     evaluating = command(
         "evaluate",
@@ -202,6 +219,16 @@ def _positive(text):
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a positive number; Received: {text}")
+    return value
+
+
+def _share(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1; Received: {text}")
     return value
 
 

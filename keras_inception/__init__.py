@@ -1,5 +1,6 @@
 """GoogLeNet ("Going deeper with convolutions") for Keras 3, with its public pretrained weights."""
 
+from keras_inception import detection as detection
 from keras_inception.checkpoints import model_spec as model_spec
 from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
 from keras_inception.evaluation.evaluate import evaluate as evaluate

@@ -119,10 +119,11 @@ def load_checkpoint(weights, *, variant=None, architecture=None, aux_heads=False
 def _of_network(content, name) -> Checkpoint:
     """The arrays of a published folder, which must be those of a network of ours and no more."""
     kind = content.published.kind
-    if kind == "functional":
+    if kind in ("functional", "detector"):
+        what = "a detector" if kind == "detector" else f"a {kind} model that is built upon one"
         raise ValueError(
-            f"expected the weights of a network of ours; Received: {name!r}, a {kind} model that is built upon one: "
-            "keras_inception.from_hub loads it whole"
+            f"expected the weights of a network of ours; Received: {name!r}, {what}: keras_inception.from_hub loads it "
+            "whole"
         )
     return content.checkpoint()
 

@@ -4,15 +4,13 @@ import os
 import pathlib
 import tempfile
 
-import keras
-
 from keras_inception.hub import card as cards
 from keras_inception.hub import directory, folder, stores
 from keras_inception.model_folder import loading, writing
 
 
-def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
-    """Loads a published model, ready to predict: pixels in; what it is, and its labels, in its spec.
+def from_hub(reference, *, token=None, endpoint=None):
+    """Loads a published model or detector, ready to predict: pixels in; what it is, and its labels, in its spec.
 
     ```python
     model = keras_inception.from_hub("hf://me/googlenet-flowers@v1")
@@ -30,7 +28,7 @@ def from_hub(reference, *, token=None, endpoint=None) -> keras.Model:
 
     Returns:
         A `keras.Model`, not compiled, in the dtype policy that it had when it was published; where the folder does not
-        name one, in Keras' current one.
+        name one, in Keras' current one. Of a detector, a `keras_inception.detection.RCNN` of such models.
 
     Raises:
         ValueError: there is no such reference, or the weights do not fit the network.
@@ -83,7 +81,9 @@ def push_to_hub(
     Args:
         model: a GoogLeNet, whose architecture follows from its spec (what of it is for training alone, such as
             regularizers and `trainable`, is not published); or a functional or sequential model of Keras' own layers
-            and ours that is built upon one, or changed, which is published with its architecture.
+            and ours that is built upon one, or changed, which is published with its architecture; or a
+            `keras_inception.detection.RCNN` of such models, whose proposals are `SelectiveSearch` or
+            `MultiBoxProposals`.
         destination: `owner/name`, also as `hf://owner/name`; or a folder, as a `pathlib.Path` or a text that begins
             with `/`, `./` or `../`.
         preprocessing: how a photo becomes the input, a `Preprocessing`; None for the model's own.

@@ -26,7 +26,7 @@ ALLOWED = {
     "visualize": {"layers"},
     "topology": {"features", "layers"},
     "checkpoints": {"models", "convert", "hub", *BOTTOM},
-    "model_folder": {"checkpoints", "models", "convert", "hub", *BOTTOM},
+    "model_folder": {"detection", "checkpoints", "models", "convert", "hub", *BOTTOM},
     "publishing": {"model_folder", "hub"},
     "pretrained": {"checkpoints", "models", "convert", "hub", *BOTTOM},
     "cli": {path.name.removesuffix(".py") for path in PACKAGE.iterdir()},

@@ -121,7 +121,7 @@ def test_layers_that_cannot_be_the_last():
         MapScorer(cifar10(), "inception_9")
     with pytest.raises(ValueError, match="expected a layer with square maps; Received: layer='pool5_7x7_s1'"):
         MapScorer(cifar10(), "pool5_7x7_s1")
-    with pytest.raises(ValueError, match="expected a positive scale; Received: scale=0"):
+    with pytest.raises(ValueError, match="expected a scale above 0, and at most 8; Received: scale=0"):
         MapScorer(cifar10(), "pool2_3x3_s2", scale=0)
 
 

@@ -38,8 +38,8 @@ def classify(args) -> int:
     options = {"top": args.top, "batch_size": args.batch_size, "labels": _labels(model)}
     shown, done, failed = [], 0, len(problems)
     with (
-        contextlib.nullcontext() if args.debug else _quiet_pil(),
-        _progress(len(paths)) as progress,
+        quiet_pil(args.debug),
+        progress_bar(len(paths)) as progress,
         contextlib.closing(
             classify_files(model, paths, thumbnails=PHOTO if args.picture else None, **options)
         ) as results,
@@ -72,7 +72,8 @@ def _with_softmax(model):
     return keras.Model(model.inputs, probabilities, name=model.name)
 
 
-def _progress(count):
+def progress_bar(count: int):
+    """Of so many photos, on a terminal, where it takes long enough to look for one."""
     # disable=None: only on a terminal.
     return tqdm(total=count, unit=" photos", file=sys.stderr, disable=True if count <= FEW else None)
 
@@ -113,11 +114,12 @@ def _draw(args, results, count):
 
 
 @contextlib.contextmanager
-def _quiet_pil():
-    """Hides PIL's warnings, of damaged EXIF data for one: what it warns of, it can read.
+def quiet_pil(debug: bool = False):
+    """Hides PIL's warnings, of damaged EXIF data for one: what it warns of, it can read; not to debug.
 
     The filters belong to the whole process: this is for the main thread, around all threads that read photos.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+        if not debug:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

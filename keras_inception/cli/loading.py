@@ -5,6 +5,7 @@ import pathlib
 import keras
 
 from keras_inception import checkpoints
+from keras_inception.detection.rcnn import RCNN
 from keras_inception.hub import folder
 from keras_inception.hub.download import DownloadError
 from keras_inception.layers.pixels import Pixels, find_pixels, takes_pixels
@@ -21,7 +22,12 @@ def load(weights: str, allow_unverified: bool):
     """
     try:
         if _is_published(weights):
-            return _of_pixels(from_hub(weights))
+            model = from_hub(weights)
+            if isinstance(model, RCNN):
+                raise ValueError(
+                    f"expected a classifier; Received: {weights}, a detector, which `keras-inception detect` runs"
+                )
+            return _of_pixels(model)
         return network_of(weights, allow_unverified=allow_unverified)
     except DownloadError as error:
         tags = ", ".join(f"--weights {tag}" for tag in checkpoints.embedded())

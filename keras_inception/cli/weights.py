@@ -95,7 +95,8 @@ def _known_of(name: str) -> dict[str, dict]:
 
         fetched = stores.fetch(name, files="none")
         facts = _facts(name, fetched.folder, "cached")
-        if not (fetched.folder / folder.WEIGHTS).is_file():
+        needed = folder.read_published(fetched.folder, links=True).needed
+        if not all((fetched.folder / file).is_file() for file in needed):
             facts |= {"here": None, "path": None}
         return {name: {**facts, "commit": fetched.commit}}
     if (pathlib.Path(name) / folder.CONFIG).is_file():
@@ -109,12 +110,22 @@ def _facts(tag, place, here) -> dict:
         spec = checkpoints.checked_spec(published.spec).to_dict()
     except ValueError as error:
         raise CheckpointError(f"{place / folder.CONFIG}: {error}") from error
-    file = {"name": folder.WEIGHTS, **dataclasses.asdict(published.files[folder.WEIGHTS])}
+    file = _file(published)
     accuracy = dict(published.metrics)
     if isinstance(fraction := accuracy.get("accuracy"), float):
         accuracy.setdefault("top1", 100 * fraction)  # Keras' metric is a fraction, published tables hold percent
     facts = {"tag": tag, "kind": published.kind, **spec, "file": file, "accuracy": accuracy}
+    if published.kind == "detector":
+        facts["detector"] = published.options
     return {**facts, "provenance": published.provenance, "here": here, "path": str(place)}
+
+
+def _file(published) -> dict:
+    """The file of the weights; of a detector, which has several, all of them."""
+    if folder.WEIGHTS in published.files:
+        return {"name": folder.WEIGHTS, **dataclasses.asdict(published.files[folder.WEIGHTS])}
+    weights = {name: record for name, record in published.files.items() if name.endswith(f".{folder.WEIGHTS}")}
+    return {"name": ", ".join(weights), "sha256": None, "bytes": sum(record.bytes for record in weights.values())}
 
 
 def fetch_weights(args) -> int:

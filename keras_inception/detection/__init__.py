@@ -14,4 +14,5 @@ from keras_inception.detection.objects import Objects as Objects
 from keras_inception.detection.rcnn import RCNN as RCNN
 from keras_inception.detection.scoring import MapScorer as MapScorer
 from keras_inception.detection.scoring import RegionScorer as RegionScorer
+from keras_inception.detection.selective_search import SelectiveSearch as SelectiveSearch
 from keras_inception.detection.selective_search import selective_search as selective_search

@@ -99,7 +99,7 @@ def MultiBox(trunk, priors, *, channels: int = 64, hidden: int = 1024, dropout: 
     x = keras.layers.Dense(
         5 * count,
         kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3),
-        bias_initializer=keras.initializers.Constant(bias),
+        bias_initializer=keras.initializers.Constant(bias.tolist()),
         dtype="float32",
         name="multibox_moves",
     )(x)
@@ -190,7 +190,7 @@ class MultiBoxProposals:
         threshold: of the overlap from which on a box suppresses another of less confidence.
 
     Raises:
-        ValueError: the model is not like that.
+        ValueError: one of them is not like that.
     """
 
     def __init__(self, model, *, limit: int = 200, threshold: float = 0.8):
@@ -199,6 +199,11 @@ class MultiBoxProposals:
             raise ValueError(
                 "expected a model from RGB images of one size to boxes (n, k, 5); "
                 f"Received: one from {shape} to {output}"
+            )
+        if type(limit) is not int or limit < 1 or not 0 <= threshold <= 1:
+            raise ValueError(
+                "expected a limit, a whole number above 0, and a threshold in 0..1; "
+                f"Received: limit={limit!r}, threshold={threshold!r}"
             )
         self.model, self.limit, self.threshold = model, limit, threshold
 

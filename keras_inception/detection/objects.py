@@ -70,6 +70,15 @@ class Detections:
     def __len__(self):
         return len(self.boxes)
 
+    def __iter__(self):
+        """Box, label and score of each, as Python's own lists and numbers."""
+        return iter(zip(self.boxes.tolist(), self.labels.tolist(), self.scores.tolist(), strict=True))
+
+    def above(self, threshold: float) -> "Detections":
+        """Those of at least a score."""
+        kept = self.scores >= threshold
+        return Detections(self.boxes[kept], self.labels[kept], self.scores[kept])
+
 
 def _labels(labels, count):
     labels = _column("labels", labels, count, np.int64)

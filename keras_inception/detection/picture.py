@@ -9,6 +9,8 @@ from keras_inception.detection.objects import Detections
 
 # Of the classes, in their order, and then again; far apart also for those who see red and green alike (Okabe and Ito).
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
+# Of a page, in pixels: the width of a picture, the line of text under it, and the space between two.
+WIDTH, CAPTION, GAP = 640, 34, 16
 SHORT = 640  # pixels of the shorter side that a photo is drawn with at least, or else the text would cover it
 
 
@@ -41,6 +43,42 @@ def draw(photo: Image.Image, found: Detections, classes, *, threshold: float = 0
             text = f"{classes[found.labels[number]]} {found.scores[number]:.0%}"
             _write(pen, text, (left, top), colour, font, picture.size)
     return picture
+
+
+def page(pictures, captions, *, width: int = WIDTH, columns: int | None = None) -> Image.Image:
+    """Pictures side by side, each as a whole, with a line of text under it.
+
+    Args:
+        pictures: PIL images of mode RGB.
+        captions: a short text for each.
+        width: of each on the page, in pixels.
+        columns: pictures in a row; None: about as many as there are rows, and four at most.
+
+    Returns:
+        A PIL image of mode RGB.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not pictures:
+        raise ValueError("expected at least one picture; Received: none")
+    columns = columns or min(4, math.ceil(math.sqrt(len(pictures))))
+    scaled = [each.resize((width, max(1, round(each.height * width / each.width)))) for each in pictures]
+    rows = [range(start, min(start + columns, len(scaled))) for start in range(0, len(scaled), columns)]
+    heights = [max(scaled[number].height for number in row) + CAPTION for row in rows]
+    size = (columns * (width + GAP) + GAP, sum(heights) + GAP * (len(rows) + 1))
+    sheet, font, top = Image.new("RGB", size, "#ffffff"), ImageFont.load_default(CAPTION * 0.6), GAP
+    pen = ImageDraw.Draw(sheet)
+    for row, height in zip(rows, heights, strict=True):
+        for column, number in enumerate(row):
+            left = GAP + column * (width + GAP)
+            sheet.paste(scaled[number], (left, top))
+            text = captions[number]
+            while text and pen.textlength(text, font) > width:
+                text = text[:-1]
+            pen.text((left, top + scaled[number].height + 4), text, "#1c2330", font)
+        top += height + GAP
+    return sheet
 
 
 def _write(pen, text, corner, colour, font, size):

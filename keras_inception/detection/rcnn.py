@@ -35,7 +35,7 @@ class RCNN:
             regions are classified at once. Memory depends on that, and not on how many there are.
 
     Raises:
-        ValueError: the classifier is not like that, or `classes` are not one less than it has.
+        ValueError: an argument is not like that, or `classes` are not one less than the classifier has.
     """
 
     def __init__(
@@ -56,7 +56,23 @@ class RCNN:
         self.scorer = classifier if isinstance(classifier, Scorer) else RegionScorer(classifier, **options)
         self.classes = self._named(classes)
         self.threshold, self.suppression, self.candidates = threshold, suppression, candidates
+        for name, value in (("threshold", threshold), ("suppression", suppression)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"expected {name} in 0..1; Received: {name}={value!r}")
+        if type(candidates) is not int or candidates < 1:
+            raise ValueError(f"expected candidates to be a whole number above 0; Received: candidates={candidates!r}")
+        if regression is not None:
+            self._check(regression)
         self.regression = regression
+
+    def _check(self, regression):
+        pooled = self.scorer.pooled
+        features = None if pooled is None else pooled.output_shape[-1]
+        if regression.weights.shape[:2] != (len(self.classes), (features or 0) + 1):
+            raise ValueError(
+                f"expected a regression of {len(self.classes)} classes, from the {features} features that the first "
+                f"classifier sees; Received: one with weights {regression.weights.shape}"
+            )
 
     def _named(self, classes):
         count = self.scorer.classes - 1

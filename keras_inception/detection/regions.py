@@ -6,6 +6,17 @@ import numpy as np
 CONTEXT = 16 / 224
 
 
+def checked_context(context: float) -> float:
+    """The share of a region's side that is to be surroundings, at each side.
+
+    Raises:
+        ValueError: it leaves nothing of the box.
+    """
+    if not 0 <= context < 0.5:
+        raise ValueError(f"expected context from 0 to below 0.5; Received: context={context}")
+    return context
+
+
 def dilate(boxes, context: float = CONTEXT):
     """Boxes with what surrounds them, as a TensorFlow operation.
 
@@ -21,8 +32,7 @@ def dilate(boxes, context: float = CONTEXT):
     """
     import tensorflow as tf
 
-    if not 0 <= context < 0.5:
-        raise ValueError(f"expected context from 0 to below 0.5; Received: context={context}")
+    context = checked_context(context)
     boxes = tf.reshape(tf.cast(boxes, tf.float32), (-1, 4))
     more = (boxes[:, 2:] - boxes[:, :2]) * (1 / (1 - 2 * context) - 1) / 2
     return boxes + tf.concat([-more, more], 1)

@@ -6,10 +6,13 @@ import keras
 import numpy as np
 
 from keras_inception.detection.boxes import Mapping
-from keras_inception.detection.regions import CONTEXT, cut_regions, dilate, pool_regions
+from keras_inception.detection.regions import CONTEXT, checked_context, cut_regions, dilate, pool_regions
 from keras_inception.evaluation.ensemble import Ensemble
 from keras_inception.evaluation.outputs import classifier_output, is_logits
 from keras_inception.layers.pixels import find_pixels
+
+# Beyond that an image holds nothing more, and its maps would need all memory.
+MAX_SCALE = 8
 
 
 class Scorer(abc.ABC):
@@ -102,7 +105,7 @@ class RegionScorer(Scorer):
         super().__init__(
             self._ensemble.models, _below_the_classifier(first, first.inputs), self._ensemble.classes, batch_size
         )
-        self.size, self.context = _side(self._ensemble.height_width), context
+        self.size, self.context = _side(self._ensemble.height_width), checked_context(context)
         # What is outside of the image is nothing to the network.
         self.fill = _mean(self.models[0])
         self._cut = None
@@ -143,18 +146,19 @@ class MapScorer(Scorer):
         names = [each.name for each in model.layers]
         if layer not in names:
             raise ValueError(f"expected a layer of {model.name!r}; Received: layer={layer!r}")
-        if scale <= 0:
-            raise ValueError(f"expected a positive scale; Received: scale={scale}")
+        if not 0 < scale <= MAX_SCALE:
+            raise ValueError(f"expected a scale above 0, and at most {MAX_SCALE}; Received: scale={scale}")
         maps = model.get_layer(layer).output
         sides, input_size = tuple(maps.shape[1:3]), _side(tuple(model.inputs[0].shape[1:3]))
         if len(maps.shape) != 4 or sides[0] != sides[1] or input_size % sides[0]:
             raise ValueError(f"expected a layer with square maps; Received: layer={layer!r}, with {maps.shape}")
         # Before the others, for in these its layers are called once more.
         pooled = _below_the_classifier(model, maps)
+        self.model, self.layer = model, layer
         self.head = keras.Model(maps, classifier_output(model), name=f"{model.name}_head")
         super().__init__([self.head], pooled, self.head.output_shape[-1], batch_size)
         self.trunk = at_any_size(keras.Model(model.inputs, maps, name=f"{model.name}_trunk"))
-        self.scale, self.context, self.side = scale, context, sides[0]
+        self.scale, self.context, self.side = scale, checked_context(context), sides[0]
         self.stride = input_size // sides[0]
         self._logits = is_logits(model)
         self._see = self._cut = self._step = None

@@ -1,5 +1,7 @@
 """Selective search (Uijlings et al., 2013), by OpenCV: superpixels, merged, are where objects may be."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_inception.detection.boxes import Mapping, clip
@@ -10,6 +12,37 @@ from keras_inception.detection.boxes import Mapping, clip
 SUPERPIXELS = {"rcnn": (50, 100), "paper": (100, 200)}
 MODES = ("fast", "quality", *SUPERPIXELS)
 SIGMA = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectiveSearch:
+    """`selective_search` with its arguments chosen: a source of proposals that can be published with a detector.
+
+    Args:
+        mode, width, smallest, limit: as of `selective_search`.
+
+    Raises:
+        ValueError: one is not like that.
+    """
+
+    mode: str = "paper"
+    width: int | None = 500
+    smallest: float = 20
+    limit: int | None = None
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            raise ValueError(f"expected mode to be one of {', '.join(MODES)}; Received: mode={self.mode!r}")
+        for name in ("width", "limit"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"expected {name} to be None, or a whole number above 0; Received: {name}={value!r}")
+        if not 0 <= self.smallest < float("inf"):
+            raise ValueError(f"expected smallest to be 0 or more; Received: smallest={self.smallest!r}")
+
+    def __call__(self, image) -> np.ndarray:
+        """Boxes (n, 4) in pixels of an image, RGB, uint8 (h, w, 3)."""
+        return selective_search(image, **dataclasses.asdict(self))
 
 
 def selective_search(
@@ -33,9 +66,8 @@ def selective_search(
         ValueError: an argument is not like that.
         ImportError: OpenCV's contributed modules are not installed; the message says what to install.
     """
+    SelectiveSearch(mode, width, smallest, limit)  # says what is wrong with them
     image = np.asarray(image)
-    if mode not in MODES:
-        raise ValueError(f"expected mode to be one of {', '.join(MODES)}; Received: mode={mode!r}")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"expected an image (h, w, 3) of uint8; Received: {image.dtype} {image.shape}")
     try:

@@ -18,6 +18,7 @@ LAYERS = frozenset(
     """.split()
 )
 OURS = {
+    "AroundPriors": "keras_inception.detection.multibox",
     "CeilAveragePooling2D": "keras_inception.layers.pooling",
     "FusedBatchNormalization": "keras_inception.layers.batch_normalization",
     "GaborFilterBank": "keras_inception.layers.gabor",

@@ -51,9 +51,10 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
     dataset = str(said.get("dataset") or "")
     protocol = said.get("protocol")
     own = TAGS[published.spec.get("architecture", "GoogLeNet")]
+    task = "object-detection" if published.kind == "detector" else "image-classification"
     results = [
         EvalResult(
-            task_type="image-classification",
+            task_type=task,
             dataset_type=dataset or "unnamed",
             dataset_name=dataset or "unnamed",
             dataset_split=said.get("split"),
@@ -66,7 +67,7 @@ def front_matter(name: str, published: Published, *, license=None, base_model=No
     ]
     data = ModelCardData(
         library_name="keras",
-        pipeline_tag="image-classification",
+        pipeline_tag=task,
         license=license,
         base_model=base_model,
         datasets=[dataset] if dataset else None,
@@ -89,15 +90,25 @@ def measured(name: str, published: Published) -> str:
     where = "in the model's first layer" if inside else "in layers of its own instead of" if own else "not in the model"
     steps = ", ".join(f"{key} {_text(value)}" for key, value in (spec.get("preprocessing") or {}).items())
     made = {"weights": spec.get("source"), **published.provenance}
+    detector = published.kind == "detector"
+    classify = [
+        f'model = keras_inception.from_hub("{reference}")',
+        'images = keras_inception.preprocess_input(["photo.jpg"], model=model)',
+        *([] if own else [f"images = (images - [{mean}]) * [{scale}]"]),
+        "print(keras_inception.decode_predictions(model.predict(images), labels=model))",
+    ]
+    heading = "What the first classifier sees" if detector else "Preprocessing"
+    detect = [
+        f'detector = keras_inception.from_hub("{reference}")',
+        '(found,) = detector(["photo.jpg"])',
+        "print([(detector.classes[label], score, box) for box, label, score in found])",
+    ]
     lines = [
         BEGIN,
         "```python",
         "import keras_inception",
         "",  # as formatters of code want it, which change cards too
-        f'model = keras_inception.from_hub("{reference}")',
-        'images = keras_inception.preprocess_input(["photo.jpg"], model=model)',
-        *([] if own else [f"images = (images - [{mean}]) * [{scale}]"]),
-        "print(keras_inception.decode_predictions(model.predict(images), labels=model))",
+        *(detect if detector else classify),
         "```",
         "",
         "| measured | |",
@@ -105,7 +116,7 @@ def measured(name: str, published: Published) -> str:
         *(f"| {_text(key)} | {_text(value)} |" for key, value in said.items()),
         *([] if said else ["| | not measured |"]),
         "",
-        f"**Preprocessing**: {steps or 'not said'}; then, {where}, (pixel - mean) x scale of each channel R, G, B, "
+        f"**{heading}**: {steps or 'not said'}; then, {where}, (pixel - mean) x scale of each channel R, G, B, "
         f"with mean {mean} and scale {scale}.",
         "",
         "**Provenance**",
@@ -138,10 +149,22 @@ def what_it_is(published: Published) -> str:
         network = f'the network of "Going deeper with convolutions", variant `{spec["variant"]}`, stem `{spec["stem"]}`'
     if spec.get("widths"):
         network += f", modules {', '.join(module for module, _ in spec['widths'])} of other widths"
+    if published.kind == "detector":
+        return f"{_detector(published.options)} Its first classifier is {network}."
     if published.kind == "functional":
         return f"A network that is built upon {name}: {network}."
     heads = f", {'with' if spec['aux_heads'] else 'without'} auxiliary classifiers" if name == "GoogLeNet" else ""
     return f"{network[0].upper()}{network[1:]}, {spec['classes']} classes{heads}."
+
+
+def _detector(options: dict) -> str:
+    """One sentence: what a detector finds, and how."""
+    classes = ", ".join(map(str, options.get("classes", ())))
+    sources = [str(source.get("source")) for source in options.get("proposals", ()) if isinstance(source, dict)]
+    names = " and ".join(dict.fromkeys("MultiBox" if "multibox" in name else "selective search" for name in sources))
+    count = options.get("classifiers", 1)
+    by = "a classifier" if count == 1 else f"{count} classifiers, whose probabilities are averaged"
+    return f"A detector (R-CNN) of {classes}: proposals by {names}, each looked at by {by}."
 
 
 def update(text: str, fresh: str, given=()) -> str:

@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 
+from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import card as cards
 from keras_inception.hub import folder as folders
 from keras_inception.hub.publish import PublishError
@@ -38,7 +39,16 @@ def revision(place) -> str | None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith((_PARTIAL, _BEFORE))
+    # The models of a detector have a name of their own in front.
+    return bool({name, name.partition(".")[2]} & _OURS) or name.startswith((_PARTIAL, _BEFORE))
+
+
+def _files_before(place) -> set[str]:
+    """The files of what was published there before, beside the JSON and the card."""
+    try:
+        return {*folders.KERAS_FILES, *folders.read_published(place).files}
+    except CheckpointError:  # there was nothing, or it is damaged
+        return {*folders.KERAS_FILES}
 
 
 def put(written, place, expected: str | None, given=()) -> str:
@@ -84,10 +94,10 @@ def put(written, place, expected: str | None, given=()) -> str:
 
 
 def _rename(place, names) -> None:
-    """Renames the partial files to their names, all of them or none; the architecture of a model before goes too."""
-    moved = []
+    """Renames the partial files to their names, all of them or none; what belonged to the model before goes too."""
+    moved, theirs = [], sorted(_files_before(place) - {*names})
     try:
-        for name in [*(name for name in folders.KERAS_FILES if name not in names), *names]:
+        for name in [*theirs, *names]:
             if (place / name).exists():
                 os.replace(place / name, place / f"{_BEFORE}{name}")
                 moved.append(name)

@@ -21,7 +21,7 @@ MAX_TEXT = 16 << 20
 # The largest file that a JSON may speak of.
 MAX_BYTES = 1 << 40
 _MAX_NUMBER = 1 << 63
-KINDS = ("GoogLeNet", "NetworkInNetwork", "functional")
+KINDS = ("GoogLeNet", "NetworkInNetwork", "functional", "detector")
 
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
@@ -43,9 +43,11 @@ class Published:
             upon a network of ours: of that one, but with the labels and the number of classes of the whole.
         files: every file of the folder but the card and this JSON, by name.
         metrics: what was measured: numbers, and texts such as the protocol.
-        kind: `"GoogLeNet"` or `"NetworkInNetwork"`, the architecture, whose network follows from the spec; or
-            `"functional"`, whose network is in `config.json`.
-        options: arguments that the network was built with and the spec does not hold (not of `"functional"`).
+        kind: `"GoogLeNet"` or `"NetworkInNetwork"`, the architecture, whose network follows from the spec;
+            `"functional"`, whose network is in `config.json`; or `"detector"`, which is made of several models, each in
+            files whose names begin with the model's and a dot. The spec is that of its first classifier.
+        options: arguments that the network or the detector was built with, and the spec does not hold (not of
+            `"functional"`).
         provenance: how it was made: recipe, command, versions, commit.
     """
 
@@ -63,6 +65,8 @@ class Published:
     @property
     def needed(self) -> tuple[str, ...]:
         """The files that a load reads, beside the JSON."""
+        if self.kind == "detector":
+            return tuple(self.files)
         return (WEIGHTS, ARCHITECTURE) if self.kind == "functional" else (WEIGHTS,)
 
 
@@ -74,15 +78,39 @@ class Content:
         place: the folder, for messages.
         published: the JSON.
         files: the files that a load needs, by name.
+        prefix: what the names of the files begin with in the folder, for messages.
     """
 
     place: str
     published: Published
     files: dict[str, bytes]
+    prefix: str = ""
 
     def name(self, file: str) -> str:
         """A file's name with its place."""
-        return os.path.join(self.place, file)
+        return os.path.join(self.place, f"{self.prefix}{file}")
+
+    def part(self, model: str) -> "Content":
+        """One of the models of a detector.
+
+        Raises:
+            CheckpointError: it is missing or damaged, or a detector itself.
+        """
+        prefix = f"{model}."
+
+        def file(name):
+            if prefix + name not in self.files:
+                raise CheckpointError(f"{self.name(CONFIG)}: expected the file {prefix}{name}; Received: none")
+            return self.files[prefix + name]
+
+        described = self.name(prefix + CONFIG)
+        published = parse(file(CONFIG)[: MAX_TEXT + 1].decode("utf-8", "replace"), described)
+        if published.kind == "detector":
+            raise CheckpointError(f"{described}: expected a model; Received: a detector in a detector")
+        part = Content(self.place, published, {name: file(name) for name in published.needed}, prefix)
+        for name, data in part.files.items():
+            check(data, published.files[name], part.name(name))
+        return part
 
     def checkpoint(self) -> Checkpoint:
         """Spec and arrays.
@@ -123,7 +151,7 @@ def parse(text: str, name: str = CONFIG) -> Published:
     kind = data.get("kind", KINDS[0])
     expect(kind in KINDS, f"a kind, one of {', '.join(KINDS)}", kind)
     architecture = data["spec"].get("architecture", KINDS[0])
-    expect(kind in ("functional", architecture), f"the architecture {kind}, as the kind is", architecture)
+    expect(kind in ("functional", "detector", architecture), f"the architecture {kind}, as the kind is", architecture)
     files = {}
     for file, record in data["files"].items():
         expect(_NAME.fullmatch(file) and file not in (CONFIG, CARD), "the names of files in the folder", file)
@@ -133,7 +161,7 @@ def parse(text: str, name: str = CONFIG) -> Published:
         expect(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest), f"the sha256 of {file}", digest)
         expect(type(size) is int and 0 <= size <= MAX_BYTES, f"the size of {file}, up to {MAX_BYTES} bytes", size)
         files[file] = FileRecord(digest, size)
-    expect(WEIGHTS in files, f"the file {WEIGHTS}", sorted(files))
+    expect(WEIGHTS in files or kind == "detector", f"the file {WEIGHTS}", sorted(files))
     if data.get("kind") == "functional":
         expect(ARCHITECTURE in files, f"the file {ARCHITECTURE}, the architecture", sorted(files))
         expect(
@@ -219,12 +247,17 @@ def checked(folder, name: str, record: FileRecord, *, links=False) -> bytes:
     Raises:
         CheckpointError: as from `read_file`, or it is another one.
     """
-    data, path = read_file(folder, name, limit=record.bytes, links=links), os.path.join(folder, name)
+    data = read_file(folder, name, limit=record.bytes, links=links)
+    check(data, record, os.path.join(folder, name))
+    return data
+
+
+def check(data: bytes, record: FileRecord, path: str) -> None:
+    """Raises CheckpointError unless a file's bytes are those that a JSON describes."""
     if len(data) != record.bytes:
         raise CheckpointError(f"{path}: expected {record.bytes} bytes; Received: {len(data)}")
     if (digest := hashlib.sha256(data).hexdigest()) != record.sha256:
         raise CheckpointError(f"{path}: expected sha256 {record.sha256}; Received: {digest}")
-    return data
 
 
 def read(folder, *, links=False) -> Content:
@@ -281,12 +314,29 @@ def write(
         ValueError: a metric is neither a finite number nor a text.
     """
     kind = checkpoint.spec.get("architecture", KINDS[0]) if kind is None else kind
+    metrics = check_metrics(metrics or {})
+    serialization.write(pathlib.Path(folder) / WEIGHTS, checkpoint, half=half)
+    facts = {"metrics": metrics, "options": options, "provenance": provenance}
+    return describe(folder, checkpoint.spec, {WEIGHTS, *beside}, kind=kind, **facts)
+
+
+def describe(folder, spec: dict, names, *, kind: str, metrics=None, options=None, provenance=None) -> Published:
+    """Writes the JSON that describes files, which are there already.
+
+    Args:
+        folder: the folder.
+        spec, kind, metrics, options, provenance: see `Published`.
+        names: of the files.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ValueError: a metric is neither a finite number nor a text.
+    """
     folder, metrics = pathlib.Path(folder), check_metrics(metrics or {})
-    serialization.write(folder / WEIGHTS, checkpoint, half=half)
-    files = {
-        name: FileRecord(sha256(folder / name), (folder / name).stat().st_size) for name in sorted({WEIGHTS, *beside})
-    }
-    published = Published(checkpoint.spec, files, metrics, kind, dict(options or {}), dict(provenance or {}))
+    files = {name: FileRecord(sha256(folder / name), (folder / name).stat().st_size) for name in sorted(names)}
+    published = Published(spec, files, metrics, kind, dict(options or {}), dict(provenance or {}))
     text = published.to_json()
     parse(text)  # nothing is written that would not be read
     partial = folder / f".{CONFIG}.part"

@@ -18,8 +18,8 @@ from keras_inception.models.spec import NetworkSpec
 ACTIVATIONS = ("softmax", "linear", "sigmoid")
 
 
-def load(content: folder.Content) -> keras.Model:
-    """The model of a published folder.
+def load(content: folder.Content):
+    """The model of a published folder, a `keras.Model`, or a `keras_inception.detection.RCNN`.
 
     Raises:
         CheckpointError: the folder's files do not fit together, or ask for what is not built; the message names the
@@ -27,6 +27,11 @@ def load(content: folder.Content) -> keras.Model:
     """
     if content.published.kind == "functional":
         return _load_functional(content)
+    if content.published.kind == "detector":
+        from keras_inception.model_folder import detector
+
+        with _one_error(content.name(folder.CONFIG)):
+            return detector.load(content, load)
     checkpoint, config = content.checkpoint(), content.name(folder.CONFIG)
     with _one_error(config):
         options = _options(content.published.options)

@@ -10,9 +10,11 @@ import numpy as np
 
 from keras_inception import checkpoints
 from keras_inception.convert.checkpoint import Checkpoint
+from keras_inception.detection.rcnn import RCNN
 from keras_inception.hub import architecture, folder, serialization
 from keras_inception.labels import label_set
 from keras_inception.layers.pixels import find_pixels, takes_pixels
+from keras_inception.model_folder import detector
 from keras_inception.model_folder.loading import ACTIVATIONS, dtype_policy, first_pixels, load, output_classes
 from keras_inception.models import families
 from keras_inception.models.spec import NetworkSpec
@@ -28,7 +30,7 @@ def write(
     """Writes the published folder of a model, without a card, and proves that it loads back.
 
     Args:
-        model: see `push_to_hub`.
+        model: see `push_to_hub`; a detector's models are written so, one by one.
         path: a folder that does not exist.
         preprocessing, labels, metrics, provenance: see `push_to_hub`.
         half: store kernels in float16.
@@ -40,6 +42,10 @@ def write(
     Raises:
         ValueError: the model cannot be published so that it loads back the same.
     """
+    if isinstance(model, RCNN):
+        if given := [name for name, value in {"preprocessing": preprocessing, "labels": labels}.items() if value]:
+            raise ValueError(f"expected {' and '.join(given)} only of a classifier; Received: a detector")
+        return detector.write(model, path, write, load, metrics=metrics, half=half, provenance=provenance)
     if not isinstance(getattr(model, "input_shape", None), tuple) or len(model.input_shape) != 4:
         raise ValueError(
             "expected a functional or sequential model of one input, of rank 4; Received: "

@@ -1,0 +1,160 @@
+"""A detector and its published folder: several models in one, each in files that begin with its name."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+import numpy as np
+
+from keras_inception import checkpoints
+from keras_inception.convert.checkpoint import Checkpoint
+from keras_inception.detection.box_regression import BoxRegression
+from keras_inception.detection.multibox import MultiBoxProposals
+from keras_inception.detection.rcnn import RCNN
+from keras_inception.detection.scoring import MapScorer, RegionScorer
+from keras_inception.detection.selective_search import SelectiveSearch, selective_search
+from keras_inception.hub import folder, serialization
+
+KIND = "detector"
+REGRESSION, REGRESSION_WEIGHTS = f"regression.{folder.WEIGHTS}", "regression/weights"
+# More classifiers than that are no detector, but a way to fill a machine's memory.
+MAX_CLASSIFIERS = 64
+_SEARCH = tuple(field.name for field in dataclasses.fields(SelectiveSearch))
+_NUMBER = (int, float)
+
+
+def write(detector: RCNN, path, write_model, load_model, *, metrics=None, half=False, provenance=None):
+    """Writes the published folder of a detector, without a card, and proves that it loads back.
+
+    Args:
+        detector: the detector.
+        path: a folder that does not exist.
+        write_model: writes the folder of a model, and proves that it loads back.
+        load_model: gives the model of a folder's content.
+        metrics, half, provenance: see `push_to_hub`.
+
+    Returns:
+        What the JSON says.
+
+    Raises:
+        ValueError: a part of it cannot be published.
+    """
+    path = pathlib.Path(path)
+    path.mkdir()
+    models, sources = {}, []
+    for source in detector.proposals:
+        if source is selective_search:
+            source = SelectiveSearch()
+        if isinstance(source, SelectiveSearch):
+            sources.append({"source": "selective_search", **dataclasses.asdict(source)})
+        elif isinstance(source, MultiBoxProposals):
+            name = f"multibox-{sum(name.startswith('multibox') for name in models) + 1}"
+            models[name] = source.model
+            sources.append({"source": name, "limit": source.limit, "threshold": source.threshold})
+        else:
+            raise ValueError(
+                f"expected proposals by SelectiveSearch or MultiBoxProposals; Received: {type(source).__name__}"
+            )
+    scorer = detector.scorer
+    if isinstance(scorer, MapScorer):
+        classifiers = [scorer.model]
+        scoring = {"scorer": "maps", "layer": scorer.layer, "scale": scorer.scale, "context": scorer.context}
+    elif isinstance(scorer, RegionScorer):
+        classifiers, scoring = scorer.models, {"scorer": "regions", "context": scorer.context}
+    else:
+        raise ValueError(f"expected a RegionScorer or a MapScorer; Received: {type(scorer).__name__}")
+    names = [f"classifier-{number}" for number in range(1, len(classifiers) + 1)]
+    models |= dict(zip(names, classifiers, strict=True))
+    options = {
+        "classes": list(detector.classes),
+        "classifiers": len(names),
+        "proposals": sources,
+        "threshold": detector.threshold,
+        "suppression": detector.suppression,
+        "candidates": detector.candidates,
+        **scoring,
+    }
+    with tempfile.TemporaryDirectory(prefix="keras_inception") as scratch:
+        for name, model in models.items():
+            written = pathlib.Path(scratch) / name
+            write_model(model, written, half=half)
+            for file in written.iterdir():
+                file.rename(path / f"{name}.{file.name}")
+    spec = checkpoints.model_spec(classifiers[0]).to_dict()
+    if detector.regression is not None:
+        weights = {REGRESSION_WEIGHTS: detector.regression.weights.astype(np.float32)}
+        serialization.write(path / REGRESSION, Checkpoint(spec, weights))
+    files = [file.name for file in path.iterdir()]
+    facts = {"metrics": metrics, "options": options, "provenance": provenance}
+    published = folder.describe(path, spec, files, kind=KIND, **facts)
+    load(folder.read(path), load_model)
+    return published
+
+
+def load(content: folder.Content, load_model) -> RCNN:
+    """The detector of a published folder.
+
+    Args:
+        content: what was read of the folder.
+        load_model: gives the model of a folder's content.
+
+    Raises:
+        CheckpointError: a model is damaged.
+        ValueError: the JSON does not describe a detector.
+    """
+    options = dict(content.published.options)
+    scorer = options.get("scorer")
+    if scorer not in ("regions", "maps"):
+        raise ValueError(f"expected the scorer regions or maps; Received: scorer={scorer!r:.100}")
+    kinds = {"classes": list, "classifiers": int, "proposals": list, "candidates": int, "scorer": str}
+    kinds |= dict.fromkeys(("threshold", "suppression", "context"), _NUMBER)
+    kinds |= {"layer": str, "scale": _NUMBER} if scorer == "maps" else {}
+    _check(options, kinds)
+    if not all(isinstance(name, str) for name in options["classes"]):
+        raise ValueError(f"expected the names of classes; Received: classes={options['classes']!r:.100}")
+    count = options["classifiers"]
+    if not 1 <= count <= (MAX_CLASSIFIERS if scorer == "regions" else 1):
+        raise ValueError(f"expected up to {MAX_CLASSIFIERS} classifiers, and one of maps; Received: {count}")
+    sources = [_source(each, content, load_model) for each in options["proposals"]]
+    classifiers = [load_model(content.part(f"classifier-{number}")) for number in range(1, count + 1)]
+    if scorer == "maps":
+        scoring = {name: options[name] for name in ("layer", "scale", "context")}
+        classifier = MapScorer(classifiers[0], **scoring)
+    else:
+        classifier = RegionScorer(classifiers, context=options["context"])
+    regression = None
+    if REGRESSION in content.files:
+        name = content.name(REGRESSION)
+        tensors = serialization.parse(content.files[REGRESSION], content.published.spec, name).tensors
+        if set(tensors) != {REGRESSION_WEIGHTS}:
+            raise ValueError(f"expected {REGRESSION_WEIGHTS} in {REGRESSION}; Received: {sorted(tensors)!r:.100}")
+        regression = BoxRegression(tensors[REGRESSION_WEIGHTS])
+    facts = {name: options[name] for name in ("classes", "threshold", "suppression", "candidates")}
+    return RCNN(classifier, sources, regression=regression, **facts)
+
+
+def _source(described, content, load_model):
+    """A source of proposals."""
+    name = described.get("source") if isinstance(described, dict) else None
+    if name == "selective_search":
+        _check(described, {"source": str, "mode": str, "smallest": _NUMBER, "width": None, "limit": None})
+        return SelectiveSearch(**{field: described[field] for field in _SEARCH})
+    if not isinstance(name, str) or not name.startswith("multibox-"):
+        raise ValueError(f"expected proposals of selective_search or multibox-N; Received: {described!r:.100}")
+    _check(described, {"source": str, "limit": int, "threshold": _NUMBER})
+    model = load_model(content.part(name))
+    return MultiBoxProposals(model, limit=described["limit"], threshold=described["threshold"])
+
+
+def _check(given: dict, kinds: dict) -> None:
+    """Raises ValueError unless these are the names, and the values are of these kinds; None: which is known later."""
+    wrong = {name: given.get(name) for name in {*given, *kinds} if not _is_of(given, name, kinds)}
+    if wrong:
+        raise ValueError(f"expected {', '.join(sorted(kinds))} of a detector; Received: {wrong!r:.200}")
+
+
+def _is_of(given, name, kinds):
+    if name not in given or name not in kinds:
+        return False
+    kind = kinds[name]
+    return kind is None or isinstance(given[name], kind) and (not isinstance(given[name], bool) or kind is bool)
