@@ -39,8 +39,7 @@ def proposer():
     return MultiBox(trunk, [[0.1, 0.1, 0.4, 0.5], [0.5, 0.2, 0.9, 0.8]], channels=4, hidden=8)
 
 
-@pytest.fixture(scope="module")
-def detector():
+def toy():
     weights = np.random.default_rng(0).normal(0, 0.1, (3, 33, 4)).astype("float32")
     return RCNN(
         RegionScorer([classifier(0), classifier(1)], context=0.1),
@@ -52,13 +51,22 @@ def detector():
     )
 
 
+def published_toy(hub, detector=None):
+    """The folder of a detector, untrained, that finds something in everything."""
+    metrics = {"map50": 0.5, "dataset": "toys", "split": "test"}
+    revision = keras_inception.push_to_hub(detector or toy(), hub / "cells", metrics=metrics, license="mit")
+    assert revision.startswith("sha256:")
+    return hub / "cells"
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return toy()
+
+
 @pytest.fixture(scope="module")
 def published(detector, tmp_path_factory):
-    place = tmp_path_factory.mktemp("hub") / "cells"
-    metrics = {"map50": 0.5, "dataset": "toys", "split": "test"}
-    revision = keras_inception.push_to_hub(detector, place, metrics=metrics, license="mit")
-    assert revision.startswith("sha256:")
-    return place
+    return published_toy(tmp_path_factory.mktemp("hub"), detector)
 
 
 def same(one, other):
