@@ -130,10 +130,10 @@ def test_the_surest_of_a_class_are_looked_at_and_the_others_suppressed():
     boxes = np.array([OBJECTS[0], OBJECTS[0] + [0, 0, 8, 8], OBJECTS[0] + [0, 0, 30, 30], OBJECTS[1]])
     scores = np.array([[0.6, 0, 0, 0.4], [0.9, 0, 0, 0.1], [0.04, 0, 0, 0.96], [0.5, 0.5, 0, 0]])
     detector = RCNN(by_colour(), selective_search, classes=COLOURED)
-    found = detector.select(image, boxes, scores)
+    found = detector.select(detector.move(image, boxes, scores), scores)
     assert found.labels.tolist() == [0, 0, 1] and found.scores.tolist() == [0.9, 0.5, 0.5]
     assert found.boxes.tolist() == [boxes[1].tolist(), boxes[3].tolist(), boxes[3].tolist()]
-    few = RCNN(by_colour(), selective_search, classes=COLOURED, candidates=1).select(image, boxes, scores)
+    few = RCNN(by_colour(), selective_search, classes=COLOURED, candidates=1).select(np.stack([boxes] * 3), scores)
     assert few.scores.tolist() == [0.9, 0.5] and few.labels.tolist() == [0, 1]
 
 
@@ -142,7 +142,9 @@ def test_boxes_are_moved_by_a_regression_of_their_class():
     weights[1, -1, 0] = 0.1  # a tenth of their width to the right
     detector = RCNN(by_colour(), selective_search, classes=COLOURED, regression=BoxRegression(weights))
     scores = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]])
-    found = detector.select(scene(), OBJECTS[:2], scores)
+    moved = detector.move(scene(), OBJECTS[:2], scores)
+    assert moved.shape == (3, 2, 4) and moved[0].tolist() == OBJECTS[:2].tolist(), "as it is what is no candidate"
+    found = detector.select(moved, scores)
     np.testing.assert_allclose(found.boxes, [OBJECTS[0], OBJECTS[1] + [6, 0, 6, 0]])
 
 

@@ -7,9 +7,11 @@ import pathlib
 
 import pytest
 
+from training.detection.recipe import DetectionRecipe
 from training.recipe import Recipe, load_config, with_settings
 
 CONFIGS = sorted((pathlib.Path(__file__).parent.parent / "training" / "configs").glob("[!_]*.py"))
+DETECTORS = ("bccd",)
 
 
 def test_the_defaults_are_section_6_of_the_paper():
@@ -150,10 +152,10 @@ def test_growing_images_and_heads_exclude_each_other():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_recipes_of_the_repository(path):
-    names = load_config(path)
+    names = load_config(path, DetectionRecipe if path.stem in DETECTORS else Recipe)
     assert f"training/configs/{path.name}" in names["__doc__"], "the command stands in the docstring"
     data = names["recipe"].to_dict()
-    assert json.loads(json.dumps(data)) == data and data["augmentation"]["crop"]
+    assert json.loads(json.dumps(data)) == data and data.get("classifier", data)["augmentation"]["crop"]
     if "imagenet" in path.stem:
         assert "ot measured here" in names["__doc__"], "what nobody ran here must say so"
 

@@ -66,10 +66,10 @@ def seeded_trunk():
 
 def test_it_learns_is_kept_and_goes_on(photos, tmp_path):
     options = {"priors": 12, "epochs": 6, "batch_size": 10, "learning_rate": 3e-3}
-    whole = train(seeded_trunk(), photos, tmp_path / "whole", **options)
+    whole = train(seeded_trunk, photos, tmp_path / "whole", **options)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
     assert len(losses) == 6 and losses[-1] < 0.9 * losses[0], losses
-    again = train(seeded_trunk(), photos, tmp_path / "whole", **options)
+    again = train(seeded_trunk, photos, tmp_path / "whole", **options)
     assert all(np.array_equal(*pair) for pair in zip(again.get_weights(), whole.get_weights(), strict=True))
 
     class Interrupted(Exception):
@@ -83,11 +83,11 @@ def test_it_learns_is_kept_and_goes_on(photos, tmp_path):
     try:
         keras.callbacks.BackupAndRestore.on_epoch_begin = stop
         with pytest.raises(Interrupted):
-            train(seeded_trunk(), photos, tmp_path / "parts", **options)
+            train(seeded_trunk, photos, tmp_path / "parts", **options)
     finally:
         keras.callbacks.BackupAndRestore.on_epoch_begin = interrupted
     assert not (tmp_path / "parts" / "multibox.keras").exists()
-    resumed = train(seeded_trunk(), photos, tmp_path / "parts", **options)
+    resumed = train(seeded_trunk, photos, tmp_path / "parts", **options)
     for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=0.02)  # but for dropout, whose generator begins anew
     parts = [json.loads(line) for line in (tmp_path / "parts" / "losses.jsonl").read_text().splitlines()]

@@ -227,12 +227,17 @@ class Recipe:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
-def load_config(path) -> dict:
+def load_config(path, kind=None) -> dict:
     """Runs a file of `training/configs/` and gives its names: `recipe`, its docstring, and `callbacks` if there is one.
 
+    Args:
+        path: the file.
+        kind: the class of the recipe; None for `Recipe`.
+
     Raises:
-        ValueError: there is no such file, or no `Recipe` named `recipe` in it.
+        ValueError: there is no such file, or no such recipe named `recipe` in it.
     """
+    kind = kind or Recipe
     path = pathlib.Path(path)
     if not path.is_file():
         known = ", ".join(sorted(p.name for p in (pathlib.Path(__file__).parent / "configs").glob("[!_]*.py")))
@@ -240,18 +245,18 @@ def load_config(path) -> dict:
             f"expected the file of a recipe, such as those in training/configs ({known}); Received: {path}"
         )
     names = runpy.run_path(str(path))
-    if not isinstance(names.get("recipe"), Recipe):
+    if not isinstance(names.get("recipe"), kind):
         raise ValueError(
-            f"expected {path} to define recipe = Recipe(...); Received: {type(names.get('recipe')).__name__}"
+            f"expected {path} to define recipe = {kind.__name__}(...); Received: {type(names.get('recipe')).__name__}"
         )
     return names
 
 
-def with_settings(recipe: Recipe, settings) -> Recipe:
-    """The recipe with fields replaced, as `--set field=value` does; `augmentation.mirror=False` reaches inside.
+def with_settings(recipe, settings):
+    """A recipe with fields replaced, as `--set field=value` does; `augmentation.mirror=False` reaches inside.
 
     Args:
-        recipe: the recipe.
+        recipe: the recipe, or another dataclass.
         settings: texts `field=value`; the value is a Python literal, or a text that stands for itself.
 
     Raises:

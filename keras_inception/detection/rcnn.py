@@ -112,23 +112,37 @@ class RCNN:
     def detect(self, image, proposals=None) -> Detections:
         """Finds the objects of one image, uint8 (h, w, 3); `proposals` (n, 4), where they are known already."""
         boxes = self.propose(image) if proposals is None else checked_boxes(proposals)
-        return self.select(image, boxes, self.scorer(image, boxes))
+        scores = self.scorer(image, boxes)
+        return self.select(self.move(image, boxes, scores), scores)
 
-    def select(self, image, boxes, scores) -> Detections:
-        """What is found, from the probabilities of all regions, (n, classes + 1)."""
+    def _candidates(self, scores, label):
+        """The numbers of the regions that may be of a class, the surest first."""
+        mine = np.flatnonzero(scores[:, label] >= self.threshold)
+        return mine[np.argsort(-scores[mine, label], kind="stable")][: self.candidates]
+
+    def move(self, image, boxes, scores) -> np.ndarray:
+        """Where objects of each class are, if the regions show them: (classes, n, 4); without regression, there.
+
+        Only what may be found is moved: regions that are candidates of a class.
+        """
+        moved = np.tile(np.asarray(boxes, np.float64).reshape(-1, 4), (len(self.classes), 1, 1))
+        candidates = [self._candidates(scores, label) for label in range(len(self.classes))]
+        wanted = np.unique(np.concatenate(candidates))
+        if self.regression is None or not len(wanted):
+            return moved
+        features = self.scorer.features(image, boxes[wanted])
+        for label, mine in enumerate(candidates):
+            found = self.regression(features[np.searchsorted(wanted, mine)], boxes[mine], np.full(len(mine), label))
+            moved[label, mine] = clip(found, image.shape[:2])
+        return moved
+
+    def select(self, moved, scores) -> Detections:
+        """What is found, from the boxes that `move` gives, and the probabilities of all regions, (n, classes + 1)."""
         found = []
         for label in range(len(self.classes)):
-            mine = np.flatnonzero(scores[:, label] >= self.threshold)
-            mine = mine[np.argsort(-scores[mine, label], kind="stable")][: self.candidates]
-            moved = self._moved(image, boxes[mine], label)
-            kept = suppress(moved, scores[mine, label], self.suppression)
-            found += [(box, label, score) for box, score in zip(moved[kept], scores[mine[kept], label], strict=True)]
+            mine = self._candidates(scores, label)
+            mine = mine[suppress(moved[label, mine], scores[mine, label], self.suppression)]
+            found += [(box, label, score) for box, score in zip(moved[label, mine], scores[mine, label], strict=True)]
         found.sort(key=lambda item: -item[2])
         boxes, labels, scores = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
         return Detections(boxes, np.array(labels, np.int64), scores)
-
-    def _moved(self, image, boxes, label):
-        if self.regression is None or not len(boxes):
-            return boxes
-        features = self.scorer.features(image, boxes)
-        return clip(self.regression(features, boxes, np.full(len(boxes), label)), image.shape[:2])

@@ -70,6 +70,10 @@ class Scorer(abc.ABC):
             found.append(np.asarray(self.pooled.predict_on_batch(regions))[:count])
         return np.concatenate(found)
 
+    def regions(self, image, boxes) -> np.ndarray:
+        """What the models see of regions, float32 (n, height, width, channels)."""
+        return np.concatenate([np.asarray(regions)[:count] for regions, count in self._batches(image, boxes)])
+
     def _batches(self, image, boxes):
         """What the models see, batch by batch, all of one size, the last filled up; and how many are regions."""
         import tensorflow as tf
@@ -160,7 +164,7 @@ class MapScorer(Scorer):
         self.trunk = at_any_size(keras.Model(model.inputs, maps, name=f"{model.name}_trunk"))
         self.scale, self.context, self.side = scale, checked_context(context), sides[0]
         self.stride = input_size // sides[0]
-        self._logits = is_logits(model)
+        self.logits = is_logits(model)
         self._see = self._cut = self._step = None
 
     def maps(self, image):
@@ -218,7 +222,7 @@ class MapScorer(Scorer):
         return lambda: found.numpy()[:, None]
 
     def _softmax(self, scores):
-        return keras.ops.softmax(scores) if self._logits else scores
+        return keras.ops.softmax(scores) if self.logits else scores
 
 
 def at_any_size(model):

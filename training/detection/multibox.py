@@ -100,11 +100,12 @@ def train(
     alpha: float = 250.0,
     mirrored: bool = False,
     seed: int = 0,
+    progress=None,
 ):
     """Trains a network, from where an earlier call was interrupted, or reads it where that had finished.
 
     Args:
-        trunk: as of `MultiBox`.
+        trunk: makes that of `MultiBox`; called where there is something to be trained.
         photos: to train on.
         folder: gets `multibox.keras`, `losses.jsonl`, and while it trains `backup`.
         priors: how many boxes the network predicts.
@@ -113,6 +114,7 @@ def train(
         alpha: as of `MultiBoxLoss`.
         mirrored: as of `Photos`.
         seed: of everything.
+        progress: is called with 1 after each epoch.
 
     Returns:
         The trained model.
@@ -127,11 +129,14 @@ def train(
     if path.exists():
         return keras.models.load_model(path, compile=False)
     keras.utils.set_random_seed(seed)
+    trunk = trunk()
     data = Photos(photos, trunk.input_shape[1:3], batch_size=batch_size, seed=seed, mirrored=mirrored)
     model = MultiBox(trunk, cluster_priors(data.objects, priors, seed=seed))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(data))
     model.compile(keras.optimizers.Adam(rate), MultiBoxLoss(alpha))
     callbacks = [_Epochs(data, folder / "losses.jsonl"), keras.callbacks.BackupAndRestore(folder / "backup")]
+    if progress is not None:
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(1)))
     model.fit(data, epochs=epochs, callbacks=callbacks, verbose=0)
     model.compile()
     temporary = folder / "part.keras"

@@ -52,16 +52,14 @@ def propose(photos: AnnotatedPhotos, source, folder, *, progress=None, parallel:
     folder.mkdir(parents=True, exist_ok=True)
 
     def boxes_of(photo):
-        # Two photos of a name may lie in different folders.
-        digest = hashlib.sha256(os.fsencode(photo.path.absolute())).hexdigest()[:8]
-        path = folder / f"{photo.path.stem}-{digest}.npy"
+        path = file_of(folder, photo)
         if path.exists():
             boxes = _read(path)
         else:
             image, _ = photo.open()
             boxes = clip(np.asarray(source(image), np.float64).reshape(-1, 4), image.shape[:2])
             boxes = boxes[area(boxes) > 0]
-            _write(path, boxes)
+            write_array(path, boxes)
         if progress is not None:
             progress(1)
         return boxes
@@ -80,11 +78,17 @@ def _read(path):
     raise ValueError(f"expected boxes (n, 4); Received: {path}, with {boxes.dtype} {boxes.shape}")
 
 
-def _write(path, boxes):
-    """Writes a file, whole or not at all."""
+def file_of(folder: pathlib.Path, photo) -> pathlib.Path:
+    """Where something about a photo is kept; two photos of a name may lie in different folders."""
+    digest = hashlib.sha256(os.fsencode(photo.path.absolute())).hexdigest()[:8]
+    return folder / f"{photo.path.stem}-{digest}.npy"
+
+
+def write_array(path, array) -> None:
+    """Writes an array as a file, whole or not at all."""
     temporary = path.with_suffix(".part")
     with open(temporary, "wb") as file:
-        np.save(file, boxes)
+        np.save(file, array)
     os.replace(temporary, path)
 
 

@@ -1,0 +1,194 @@
+"""`python -m training.detect`, all of it, on photos of coloured rectangles."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_detector_folder import WIDTHS
+
+import keras_inception
+from keras_inception.model_folder.loading import verify
+from training.detect import main
+from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
+from training.detection.rows import Row, rows, table
+from training.recipe import Recipe
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+COLOURS = {"blue": (30, 30, 220), "red": (220, 30, 30)}
+CONFIG = """
+import os
+
+from keras_inception.detection.selective_search import SelectiveSearch
+from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
+from training.options import Augmentation
+from training.recipe import Recipe
+
+weights = os.environ["TOY_WEIGHTS"]
+recipe = DetectionRecipe(
+    classifier=Recipe(
+        variant="batch_norm", stem="small", weights=weights, aux_heads=False, batch_norm_momentum=0.8, dropout=0.0,
+        dataset="arrays", sizes=(32,), resize_to=32, epochs=4, batch_size=32, learning_rate=0.05, schedule="cosine",
+        augmentation=Augmentation(crop="none", photometric=0.0, lighting=0.0), average=None, checkpoint_every=20,
+    ),
+    classifiers=2,
+    search=SelectiveSearch("fast", width=96, smallest=8, limit=60),
+    multibox=MultiBoxOptions(weights, (32, 48), priors=8, epochs=2, batch_size=5, limit=8),
+    maps=MapOptions("inception_3b_output", scale=0.5, epochs=2),
+    regions_per_photo=16, validation_regions_per_photo=8, regression_regions_per_photo=16, timed=2,
+)
+"""
+
+
+def voc(folder):
+    """A folder of Pascal VOC: 15 photos to train on, 5 to choose by, 6 to be measured on."""
+    rng = np.random.default_rng(0)
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / name).mkdir(parents=True)
+    stems = [f"photo{number}" for number in range(26)]
+    for split, part in {"train": stems[:15], "val": stems[15:20], "test": stems[20:]}.items():
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(part) + "\n")
+    for stem in stems:
+        pixels, objects = rng.normal(120, 6, (64, 96, 3)).clip(0, 255).astype(np.uint8), ""
+        for left, name in zip((4, 52), rng.permutation(sorted(COLOURS)), strict=True):
+            width, height, top = rng.integers(20, 40), rng.integers(20, 40), rng.integers(2, 22)
+            box = (left, top, left + width, top + height)
+            pixels[box[1] : box[3], box[0] : box[2]] = COLOURS[name]
+            sides = "".join(f"<{side}>{value}</{side}>" for side, value in zip(SIDES, box, strict=True))
+            objects += f"<object><name>{name}</name><bndbox>{sides}</bndbox></object>"
+        Image.fromarray(pixels).save(folder / "JPEGImages" / f"{stem}.jpg", quality=95)
+        (folder / "Annotations" / f"{stem}.xml").write_text(f"<annotation>{objects}</annotation>")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    """The arguments of the program, but for the work directory; and the environment that the config wants."""
+    place = tmp_path_factory.mktemp("toys")
+    keras_inception.push_to_hub(
+        keras_inception.GoogLeNet(
+            weights=None, variant="batch_norm", stem="small", classes=5, input_shape=(32, 32, 3), widths=WIDTHS
+        ),
+        place / "weights",
+    )
+    (place / "toys.py").write_text(CONFIG)
+    return [str(place / "toys.py"), "--data-dir", str(voc(place / "voc"))], str(place / "weights")
+
+
+def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch, capsys):
+    arguments, weights = toys
+    monkeypatch.setenv("TOY_WEIGHTS", weights)
+    work = tmp_path / "run"
+    command = [sys.executable, "-m", "training.detect", *arguments, "--work-dir", str(work)]
+    root = pathlib.Path(__file__).parent.parent
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
+    begun = work / "classifier_1" / "run.json"
+    deadline = time.monotonic() + 240
+    while not begun.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    error = process.communicate()[1].decode()
+    assert begun.exists() and not (work / "results.json").exists(), error[-3000:]
+    made = {
+        path: path.stat().st_mtime_ns
+        for path in [*(work / "proposals").rglob("*.npy"), work / "multibox/multibox.keras"]
+    }
+    assert len(made) == 2 * 26 + 1
+
+    out = tmp_path / "numbers" / "toys.json"
+    assert main([*arguments, "--work-dir", str(work), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == before for path, before in made.items()), "what was there was not made again"
+    found = json.loads(out.read_text())
+    assert [(row["proposals"], row["classifiers"], row["box_regression"], row["features"]) for row in found] == [
+        ("selective search", 1, False, "of each region"),
+        ("MultiBox", 1, False, "of each region"),
+        ("selective search + MultiBox", 1, False, "of each region"),
+        ("selective search + MultiBox", 1, True, "of each region"),
+        ("selective search + MultiBox", 2, False, "of each region"),
+        ("selective search + MultiBox", 2, True, "of each region"),
+        ("selective search + MultiBox", 1, False, "once per image"),
+    ]
+    assert said.strip() == table(found) and said.count("\n") == 9
+    search, boxes, both, *_ = found
+    assert search["coverage"] > 0.9 and both["coverage"] >= max(search["coverage"], boxes["coverage"])
+    assert both["proposals_per_image"] == pytest.approx(
+        search["proposals_per_image"] + boxes["proposals_per_image"], abs=0.11
+    )
+    assert search["map50"] > 0.6, "coloured rectangles are found"
+    assert all(
+        0 <= row["map50"] <= 1 and row["seconds_per_image"] > 0 and set(row["by_class"]) == set(COLOURS)
+        for row in found
+    )
+
+    assert verify(work / "detector") == []
+    detector = keras_inception.from_hub(work / "detector")
+    assert detector.classes == ("blue", "red")
+    best = max(found, key=lambda row: row["map50_val"])
+    assert detector.suppression == best["suppression"] and len(detector.scorer.models) == best["classifiers"]
+    assert (detector.regression is not None) == best["box_regression"]
+    for name in ("curves.png", "detections.png"):
+        with Image.open(work / name) as picture:
+            assert picture.width > 600 and np.ptp(np.asarray(picture.convert("L"))) > 100
+
+
+def test_what_goes_wrong_is_one_sentence(toys, tmp_path, monkeypatch, capsys):
+    arguments, weights = toys
+    monkeypatch.setenv("TOY_WEIGHTS", weights)
+    work = ["--work-dir", str(tmp_path / "run")]
+
+    def said(*words):
+        assert main([*words, *work]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("detect: ") and error.count("\n") == 1
+        return error
+
+    assert "with neither" in said(arguments[0], "--data-dir", str(tmp_path))
+    assert "expected a field of DetectionRecipe" in said(*arguments, "--set", "nothing=1")
+    assert "expected classifier.dataset to be 'arrays'" in said(*arguments, "--set", "classifier.dataset=folder")
+    root = pathlib.Path(__file__).parent.parent
+    assert "to define recipe = DetectionRecipe(...)" in said(str(root / "training/configs/smoke.py"), *arguments[1:])
+    place = tmp_path / "unknown"
+    voc(place)
+    annotation = place / "Annotations" / "photo21.xml"
+    annotation.write_text(annotation.read_text().replace("<name>red", "<name>green"))
+    assert "expected the classes blue, red; Received: 'green' in " in said(arguments[0], "--data-dir", str(place))
+    annotation.write_text("<annotation>")
+    assert "expected an annotation of Pascal VOC; Received: " in said(arguments[0], "--data-dir", str(place))
+
+
+def test_rows_of_a_recipe():
+    both = ("selective_search", "multibox")
+    assert rows(1, False) == [Row(both[:1]), Row(both[1:]), Row(both), Row(both, regression=True)]
+    assert [row.classifiers for row in rows(6, True)] == [1, 1, 1, 1, 6, 6, 1] and rows(6, True)[-1].maps
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classifiers": 0}, "expected classifiers to be above 0"),
+        ({"suppressions": ()}, "expected suppressions to be at least one value in 0..1"),
+        ({"threshold": 1.5}, "expected threshold to be in 0..1"),
+        ({"context": 0.5}, "expected context from 0 to below 0.5"),
+        ({"precision": "int8"}, "expected precision to be one of float32"),
+        ({"seed": -1}, "expected seed to be 0 or more"),
+    ],
+)
+def test_recipes_that_are_none(changes, message):
+    classifier = Recipe(dataset="arrays", aux_heads=False)
+    with pytest.raises(ValueError, match=message):
+        DetectionRecipe(classifier, **changes)
+    for options in ({"priors": 0}, {"limit": 0}, {"threshold": 2}, {"precision": "x"}, {"height_width": (0, 1)}):
+        with pytest.raises(ValueError, match=f"expected {next(iter(options))} to be "):
+            MultiBoxOptions(**options)
+    with pytest.raises(ValueError, match="expected scale to be above 0"):
+        MapOptions(scale=0)
+    with pytest.raises(ValueError, match="expected classifier.aux_heads to be False"):
+        DetectionRecipe(dataclasses.replace(classifier, aux_heads=True))

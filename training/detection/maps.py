@@ -1,0 +1,91 @@
+"""Trains what sees pooled regions: the layers of a classifier above those that look at an image once."""
+
+import keras
+import numpy as np
+
+from keras_inception.detection.annotations import AnnotatedPhotos
+from keras_inception.detection.sampling import match, sample
+from keras_inception.detection.scoring import MapScorer
+
+
+def pooled_regions(scorer: MapScorer, photos: AnnotatedPhotos, proposals, per_photo: int, *, seed=0, progress=None):
+    """Regions of maps to train on, drawn as `cut_for_training` draws regions of images.
+
+    Args:
+        scorer: what looks at the photos.
+        photos: the photos.
+        proposals: boxes (n, 4) of each; the annotated boxes themselves are added.
+        per_photo: regions of each.
+        seed: decides which.
+        progress: is called with 1 after each photo.
+
+    Returns:
+        Maps, float16 (n, side, side, c), and labels (n,).
+
+    Raises:
+        ValueError: a photo cannot be decoded, or there is nothing to learn from.
+        OSError: a file cannot be read.
+    """
+    background, rng = len(photos.classes), np.random.default_rng(seed)
+    maps, labels = [], []
+    for photo, boxes in zip(photos, proposals, strict=True):
+        image, objects = photo.open()
+        boxes = np.concatenate([objects.boxes, boxes])
+        shown = match(boxes, objects, background).labels
+        drawn = sample(shown, per_photo, background, rng)
+        if len(drawn):
+            maps.append(scorer.regions(image, boxes[drawn]).astype(np.float16))
+            labels.append(shown[drawn])
+        if progress is not None:
+            progress(1)
+    if not maps:
+        raise ValueError(f"expected photos with something to learn from; Received: {photos.name}, with nothing")
+    return np.concatenate(maps), np.concatenate(labels)
+
+
+def train_head(
+    scorer: MapScorer, maps, labels, *, epochs: int, batch_size: int, learning_rate: float, seed: int = 0, progress=None
+) -> None:
+    """Trains the layers above the maps, in place; what looks at the image stays as it is.
+
+    Args:
+        scorer: whose `head` is trained.
+        maps, labels: as `pooled_regions` gives them.
+        epochs, batch_size: of the training.
+        learning_rate: of SGD with momentum 0.9, at the beginning; it falls to zero along a cosine.
+        seed: of the order.
+        progress: is called with 1 after each epoch.
+    """
+    keras.utils.set_random_seed(seed)
+    steps = epochs * max(1, len(labels) // batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    callbacks = []
+    if progress is not None:
+        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(1)))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=scorer.logits)
+    scorer.head.compile(keras.optimizers.SGD(rate, momentum=0.9), loss)
+    scorer.head.fit(_Shuffled(maps, labels, batch_size, seed), epochs=epochs, callbacks=callbacks, verbose=0)
+
+
+class _Shuffled(keras.utils.PyDataset):
+    """Whole batches in a new order for each epoch, half of the maps mirrored, as float32."""
+
+    def __init__(self, maps, labels, batch_size, seed):
+        super().__init__()
+        self.maps, self.labels, self.batch_size = maps, labels, min(batch_size, len(labels))
+        self._rng = np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def on_epoch_end(self):
+        self._order = self._rng.permutation(len(self.labels))
+
+    def __len__(self):
+        return len(self.labels) // self.batch_size
+
+    def __getitem__(self, number):
+        rows = self._order[number * self.batch_size : (number + 1) * self.batch_size]
+        maps = self.maps[rows].astype(np.float32)
+        # A mirrored map is nearly that of the mirrored region: convolutions that are not symmetric make the difference.
+        turned = self._rng.random(len(rows)) < 0.5
+        maps[turned] = maps[turned, :, ::-1]
+        return maps, self.labels[rows]

@@ -1,0 +1,53 @@
+"""What a detector does, for eyes: precision over recall, and photos with what was found in them."""
+
+import pathlib
+
+from PIL import Image
+
+from keras_inception.detection.picture import draw, page
+from training.curves import empty_figure
+
+
+def draw_curves(path, found: dict, title: str = "") -> None:
+    """Draws precision over recall of each class, a panel each, a line for each detector.
+
+    Args:
+        path: the picture.
+        found: the `Scores` of each detector, by its name.
+        title: above it.
+
+    Raises:
+        ImportError: matplotlib is not installed; the message says what to install.
+    """
+    classes = next(iter(found.values())).classes
+    figure = empty_figure(max(11, 4.2 * len(classes)), 5.2)
+    panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
+    for number, (name, axis) in enumerate(zip(classes, panels, strict=True)):
+        for detector, scores in found.items():
+            (curve,) = scores.curves[number]
+            axis.step([0, *curve.recall], [1, *curve.precision], where="post", linewidth=1.3, label=detector)
+        axis.set(title=name, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="#e6e6e6", linewidth=0.8)
+    panels[0].set_ylabel("precision")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(title, fontsize=13)
+    figure.savefig(path, dpi=110)
+
+
+def contact_sheet(path, photos, detections, classes, *, threshold: float) -> None:
+    """Draws photos with what was found in them.
+
+    Args:
+        path: the picture.
+        photos: `AnnotatedPhoto`s.
+        detections: of each.
+        classes: names.
+        threshold: the score from which on something is drawn.
+    """
+    pictures, captions = [], []
+    for photo, found in zip(photos, detections, strict=True):
+        shown = found.above(threshold)
+        pictures.append(draw(Image.fromarray(photo.open()[0]), shown, classes))
+        captions.append(f"{pathlib.Path(photo.path).name}: {len(shown)} found, {len(photo.objects)} annotated")
+    page(pictures, captions).save(path)

@@ -1,0 +1,167 @@
+"""What is compared of a detector: rows like those of tables 4 and 5, chosen on one split, measured on another."""
+
+import dataclasses
+import json
+import math
+import time
+
+import numpy as np
+
+from keras_inception.detection.average_precision import COCO_THRESHOLDS, Scores, average_precision
+from keras_inception.detection.rcnn import RCNN
+
+SOURCES = {"selective_search": "selective search", "multibox": "MultiBox"}
+RULE = "voc2010"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A detector to be measured.
+
+    Args:
+        sources: of its proposals, of `SOURCES`.
+        classifiers: how many.
+        regression: whether boxes are moved.
+        maps: whether it looks at the image once.
+    """
+
+    sources: tuple[str, ...]
+    classifiers: int = 1
+    regression: bool = False
+    maps: bool = False
+
+    def describe(self) -> dict:
+        """The row in words."""
+        return {
+            "proposals": " + ".join(SOURCES[source] for source in self.sources),
+            "classifiers": self.classifiers,
+            "box_regression": self.regression,
+            "features": "once per image" if self.maps else "of each region",
+        }
+
+
+def rows(classifiers: int, maps: bool) -> list[Row]:
+    """What is compared, with so many classifiers, and with a detector that looks once, or without."""
+    both = tuple(SOURCES)
+    found = [Row((source,)) for source in SOURCES] + [Row(both), Row(both, regression=True)]
+    if classifiers > 1:
+        found += [Row(both, classifiers), Row(both, classifiers, regression=True)]
+    return found + ([Row(both, maps=True)] if maps else [])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Photos with all that was computed of them.
+
+    Args:
+        photos: annotated.
+        proposals: of each source, boxes (n, 4) of each photo.
+        scores: of each classifier, `"maps"` or its number, and source: probabilities (n, classes) of each photo.
+    """
+
+    photos: object
+    proposals: dict[str, list]
+    scores: dict[tuple, list]
+
+    def boxes(self, row: Row) -> list[np.ndarray]:
+        """The proposals of a row, for each photo."""
+        sources = [self.proposals[source] for source in row.sources]
+        return [np.concatenate(parts) for parts in zip(*sources, strict=True)]
+
+    def probabilities(self, row: Row) -> list[np.ndarray]:
+        """What the classifiers of a row say of them, in the mean."""
+        names = ["maps"] if row.maps else range(1, row.classifiers + 1)
+        found = []
+        for number in range(len(self.photos)):
+            each = [np.concatenate([self.scores[name, source][number] for source in row.sources]) for name in names]
+            found.append(np.mean(each, axis=0, dtype=np.float64))
+        return found
+
+
+class Measurement:
+    """A row on a split, of which all is known but which of two overlapping boxes goes.
+
+    Args:
+        detector: the row's; its own suppression does not count.
+        row, split: which.
+    """
+
+    def __init__(self, detector: RCNN, row: Row, split: Split):
+        self.detector, self.split = detector, split
+        self.scores, self.moved = split.probabilities(row), []
+        for photo, boxes, scores in zip(split.photos, split.boxes(row), self.scores, strict=True):
+            # Only box regression looks at the photo once more.
+            image = None if detector.regression is None else photo.open()[0]
+            self.moved.append(detector.move(image, boxes, scores))
+
+    def detections(self, suppression: float):
+        """What is found in each photo."""
+        self.detector.suppression = suppression
+        return [self.detector.select(moved, scores) for moved, scores in zip(self.moved, self.scores, strict=True)]
+
+    def average_precision(self, suppression: float, **options) -> Scores:
+        """How much of it is right."""
+        objects = [photo.objects for photo in self.split.photos]
+        return average_precision(self.detections(suppression), objects, self.detector.classes, **options)
+
+
+def choose(measurement: Measurement, suppressions) -> tuple[float, float]:
+    """The suppression with the highest mean average precision, and that; of equals the first."""
+    found = [(measurement.average_precision(value, rule=RULE).mean, value) for value in suppressions]
+    known = [pair for pair in found if not math.isnan(pair[0])]
+    if not known:
+        return suppressions[0], float("nan")
+    best = max(known, key=lambda pair: pair[0])
+    return best[1], best[0]
+
+
+def measure(measurement: Measurement, suppression: float) -> tuple[dict, Scores]:
+    """The numbers of a row, and its curves."""
+    scores = measurement.average_precision(suppression, rule=RULE)
+    stricter = measurement.average_precision(suppression, rule="coco", thresholds=COCO_THRESHOLDS)
+    facts = {
+        "map50": _rounded(scores.mean),
+        "by_class": {name: _rounded(value) for name, value in scores.per_class.items()},
+        "recall": _rounded(scores.recall),
+        "map50_95": _rounded(stricter.mean),
+    }
+    return facts, scores
+
+
+def seconds_per_image(detector: RCNN, images) -> float:
+    """The median time of images that are in memory, one after another, from pixels to detections."""
+    detector.detect(images[0])  # which compiles what is to be compiled
+    times = []
+    for image in images:
+        began = time.perf_counter()
+        detector.detect(image)
+        times.append(time.perf_counter() - began)
+    return round(float(np.median(times)), 3)
+
+
+def table(found: list[dict]) -> str:
+    """The rows as Markdown."""
+    classes = list(found[0]["by_class"])
+    head = ["proposals", "classifiers", "features", "box regression", "mAP at 0.5", *classes, "proposals per image"]
+    head += ["coverage", "seconds per image"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in found:
+        numbers = [_percent(row["map50"]), *(_percent(row["by_class"][name]) for name in classes)]
+        numbers += [f"{row['proposals_per_image']:.0f}", _percent(row["coverage"]), f"{row['seconds_per_image']:.2f}"]
+        cells = [row["proposals"], str(row["classifiers"]), row["features"], "yes" if row["box_regression"] else "no"]
+        lines.append("| " + " | ".join([*cells, *numbers]) + " |")
+    return "\n".join(lines)
+
+
+def write(path, found: list[dict]) -> None:
+    """Writes the rows as JSON."""
+    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+
+
+def _rounded(value):
+    """A number with four digits, and JSON's own name for none."""
+    return None if math.isnan(value) else round(value, 4)
+
+
+def _percent(value):
+    return "-" if value is None else f"{value:.1%}"

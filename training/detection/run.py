@@ -1,0 +1,295 @@
+"""From annotated photos to a detector: all that `python -m training.detect` brings together, each step once."""
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+import shlex
+import sys
+
+import keras
+import numpy as np
+
+import keras_inception
+from keras_inception import checkpoints
+from keras_inception.detection.annotations import AnnotatedPhotos, read_annotated
+from keras_inception.detection.box_regression import BoxRegression
+from keras_inception.detection.multibox import MultiBoxProposals
+from keras_inception.detection.rcnn import RCNN
+from keras_inception.detection.scoring import MapScorer, RegionScorer
+from training.detection import multibox
+from training.detection.box_regression import fit_regression
+from training.detection.maps import pooled_regions, train_head
+from training.detection.pictures import contact_sheet, draw_curves
+from training.detection.proposals import coverage, propose, write_array
+from training.detection.recipe import DetectionRecipe
+from training.detection.regions import cut_for_training
+from training.detection.rows import Measurement, Row, Split, choose, measure, rows, seconds_per_image, write
+from training.detection.scores import probabilities
+from training.run import claim
+from training.run import train as train_classifier
+
+logger = logging.getLogger(__name__)
+
+# Of the contact sheet: so many photos, and what is drawn on them.
+SHOWN, SURE = 12, 0.5
+# What the published detector gives: below that hardly anything is right.
+THRESHOLD = 0.05
+
+
+def train(recipe: DetectionRecipe, *, name: str, data_dir, work_dir, settings=()) -> list[dict]:
+    """Trains all parts, or goes on, and measures what they are worth together.
+
+    Args:
+        recipe: the recipe.
+        name: its name.
+        data_dir: the folder of annotated photos, as of `read_annotated`.
+        work_dir: gets everything: `proposals/`, `multibox/`, `regions/`, `classifier_1/` and so on, `maps/`, `scores/`,
+            and in the end `results.json`, `curves.png`, `detections.png`, and `detector/`, the published folder of the
+            best detector on the second split.
+        settings: the texts of `--set` that made this recipe of its file, for the card.
+
+    Returns:
+        The rows of the result.
+
+    Raises:
+        ValueError: the data or the work directory is not what the recipe needs.
+        OSError: a file could not be read or written.
+    """
+    return _Run(recipe, name, pathlib.Path(data_dir), pathlib.Path(work_dir), settings).all()
+
+
+class _Run:
+    def __init__(self, recipe, name, data_dir, work_dir, settings):
+        self.recipe, self.name, self.work_dir, self.settings = recipe, name, work_dir, settings
+        self.train = read_annotated(data_dir, recipe.train_split)
+        # A class that only occurs here could not be learned: an error, that names it.
+        splits = (recipe.val_split, recipe.test_split)
+        self.val, self.test = (read_annotated(data_dir, split, self.train.classes) for split in splits)
+        claim(work_dir, recipe)
+        self.splits = {"train": self.train, "val": self.val, "test": self.test}
+
+    def all(self) -> list[dict]:
+        proposals = {"selective_search": self._propose("selective_search", self.recipe.search)}
+        proposer = self._multibox()
+        proposals["multibox"] = self._propose("multibox", proposer)
+        both = {split: _together(proposals, split) for split in self.splits}
+        self._cut(both)
+        scorers = {}
+        for number in range(1, self.recipe.classifiers + 1):
+            scorers[number] = RegionScorer(self._classifier(number), context=self.recipe.context)
+        if self.recipe.maps is not None:
+            scorers["maps"] = self._maps(both["train"])
+        regression = self._regression(scorers[1], both["train"])
+        val, test = (self._scored(split, proposals, scorers) for split in ("val", "test"))
+
+        models = [scorers[number].models[0] for number in range(1, self.recipe.classifiers + 1)]
+        ensemble = RegionScorer(models, context=self.recipe.context)
+
+        def detector(row: Row, suppression=0.3, threshold=self.recipe.threshold) -> RCNN:
+            several = scorers["maps"] if row.maps else scorers[1] if row.classifiers == 1 else ensemble
+            sources = {"selective_search": self.recipe.search, "multibox": proposer}
+            moves = regression if row.regression else None
+            options = {"threshold": threshold, "suppression": suppression, "regression": moves}
+            return RCNN(several, [sources[each] for each in row.sources], classes=self.train.classes, **options)
+
+        chosen, curves, results = {}, {}, []
+        timed = [photo.open()[0] for photo in self.val.photos[: self.recipe.timed]]
+        for row in _shown("measuring", rows(self.recipe.classifiers, "maps" in scorers)):
+            suppression, on_val = choose(Measurement(detector(row), row, val), self.recipe.suppressions)
+            facts, scores = measure(Measurement(detector(row), row, test), suppression)
+            covered = coverage(self.test, test.boxes(row))
+            facts |= {
+                "map50_val": None if np.isnan(on_val) else round(on_val, 4),
+                "suppression": suppression,
+                "proposals_per_image": round(covered.proposals, 1),
+                "coverage": round(covered.covered, 4),
+                "coverage_by_class": {each: _known(value) for each, value in covered.by_class.items()},
+                "seconds_per_image": seconds_per_image(detector(row), timed),
+            }
+            results.append({**row.describe(), **facts})
+            chosen[row], curves[_title(results[-1])] = (on_val, suppression), scores
+        write(self.work_dir / "results.json", results)
+        best = max(chosen, key=lambda row: np.nan_to_num(chosen[row][0], nan=-1.0))
+        number = list(chosen).index(best)
+        self._draw(curves, detector(best), best, test, chosen[best][1], results[number])
+        self._publish(detector(best, chosen[best][1], THRESHOLD), results[number])
+        return results
+
+    def _propose(self, name, source) -> dict[str, list]:
+        """The proposals of a source for all splits."""
+        found = {}
+        for split, photos in self.splits.items():
+            folder = self.work_dir / "proposals" / name / split
+            with _bar(f"{name}, {split}", len(photos), "photo") as bar:
+                # Keras' models are called by one thread.
+                parallel = not isinstance(source, MultiBoxProposals)
+                found[split] = propose(photos, source, folder, progress=bar, parallel=parallel)
+            covered = coverage(photos, found[split])
+            each = ", ".join(f"{label} {share:.1%}" for label, share in covered.by_class.items())
+            logger.info(
+                "%s, %s: %.0f proposals per image, which cover %.1f %% (%s)",
+                name,
+                split,
+                covered.proposals,
+                100 * covered.covered,
+                each,
+            )
+        return found
+
+    def _multibox(self) -> MultiBoxProposals:
+        options = dataclasses.asdict(self.recipe.multibox)
+        weights, size, precision = (options.pop(key) for key in ("weights", "height_width", "precision"))
+        proposing = {key: options.pop(key) for key in ("limit", "threshold")}
+
+        def trunk():
+            return keras_inception.GoogLeNet(include_top=False, weights=weights, input_shape=(*size, 3))
+
+        with _policy(precision), _bar("MultiBox", options["epochs"], "epoch") as bar:
+            folder = self.work_dir / "multibox"
+            model = multibox.train(trunk, self.train, folder, **options, seed=self.recipe.seed, progress=bar)
+        return MultiBoxProposals(model, **proposing)
+
+    def _cut(self, both) -> None:
+        """The regions that the classifiers are trained on and evaluated with."""
+        counts = {"train": self.recipe.regions_per_photo, "val": self.recipe.validation_regions_per_photo}
+        for split, file in (("train", "train"), ("val", "validation")):
+            path = self.work_dir / "regions" / f"{file}.npz"
+            path.parent.mkdir(exist_ok=True)
+            if path.exists():
+                continue
+            found = cut_for_training(
+                self.splits[split],
+                both[split],
+                path,
+                per_photo=counts[split],
+                size=self.recipe.size,
+                context=self.recipe.context,
+                seed=self.recipe.seed,
+                fill=self._fill(),
+            )
+            logger.info("Regions, %s: %s", file, ", ".join(f"{count} {label}" for label, count in found.items()))
+
+    def _fill(self):
+        """The colour that is nothing to the classifiers, for they subtract it."""
+        weights = self.recipe.classifier.weights
+        if weights is None:
+            return self.recipe.classifier.network(len(self.train.classes) + 1).mean
+        return checkpoints.load_checkpoint(weights, variant=self.recipe.classifier.variant).spec["mean"]
+
+    def _classifier(self, number: int):
+        folder = self.work_dir / f"classifier_{number}"
+        if not (folder / "model" / "keras_inception.json").exists():
+            recipe = self.recipe.nth(number)
+            train_classifier(recipe, name=self.name, data_dir=self.work_dir / "regions", work_dir=folder)
+        with _policy(self.recipe.precision):
+            return keras_inception.from_hub(folder / "model")
+
+    def _maps(self, proposals) -> MapScorer:
+        """A detector's scorer that looks once, begun with the first classifier."""
+        options, place = self.recipe.maps, self.work_dir / "maps" / "model"
+        trained = (place / "keras_inception.json").exists()
+        with _policy(self.recipe.precision):
+            source = place if trained else self.work_dir / "classifier_1" / "model"
+            model = keras_inception.from_hub(source)
+            scorer = MapScorer(model, options.layer, scale=options.scale, context=self.recipe.context)
+        if trained:
+            return scorer
+        seeds = {"seed": self.recipe.seed}
+        with _bar("pooled regions", len(self.train), "photo") as bar:
+            count = self.recipe.regions_per_photo
+            maps, labels = pooled_regions(scorer, self.train, proposals, count, **seeds, progress=bar)
+        with _bar("the layers above", options.epochs, "epoch") as bar:
+            sizes = {"epochs": options.epochs, "batch_size": options.batch_size}
+            train_head(scorer, maps, labels, **sizes, learning_rate=options.learning_rate, **seeds, progress=bar)
+        keras_inception.push_to_hub(model, place)
+        return scorer
+
+    def _regression(self, scorer, proposals):
+        path = self.work_dir / "regression.npy"
+        if path.exists():
+            return BoxRegression(np.load(path, allow_pickle=False))
+        sizes = {"penalty": self.recipe.penalty, "per_photo": self.recipe.regression_regions_per_photo}
+        with _bar("box regression", len(self.train), "photo") as bar:
+            found = fit_regression(scorer, self.train, proposals, **sizes, seed=self.recipe.seed, progress=bar)
+        write_array(path, found.weights)
+        return found
+
+    def _scored(self, split, proposals, scorers) -> Split:
+        photos, found = self.splits[split], {}
+        for name, scorer in scorers.items():
+            for source, boxes in proposals.items():
+                folder = self.work_dir / "scores" / str(name) / source / split
+                with _bar(f"classifier {name}, {source}, {split}", sum(map(len, boxes[split])), "region") as bar:
+                    found[name, source] = probabilities(scorer, photos, boxes[split], folder, progress=bar)
+        return Split(photos, {source: boxes[split] for source, boxes in proposals.items()}, found)
+
+    def _draw(self, curves, detector, row, test, suppression, result) -> None:
+        some = dataclasses.replace(
+            test,
+            photos=AnnotatedPhotos(test.photos.name, test.photos.classes, test.photos.photos[:SHOWN]),
+            proposals={source: boxes[:SHOWN] for source, boxes in test.proposals.items()},
+            scores={key: scores[:SHOWN] for key, scores in test.scores.items()},
+        )
+        found = Measurement(detector, row, some).detections(suppression)
+        contact_sheet(self.work_dir / "detections.png", some.photos, found, self.train.classes, threshold=SURE)
+        title = f"{self.name}: mAP at 0.5 of the best {result['map50']:.1%}" if result["map50"] else self.name
+        draw_curves(self.work_dir / "curves.png", curves, title)
+
+    def _publish(self, detector, result) -> None:
+        """The published folder of the best; one of an earlier call is replaced."""
+        known = {name: result[name] for name in ("map50", "map50_95", "recall") if result[name] is not None}
+        known |= {f"AP50 of {name}": value for name, value in result["by_class"].items() if value is not None}
+        known |= {"split": self.recipe.test_split, "protocol": "Pascal VOC 2010, IoU 0.5, chosen on the split val"}
+        command = f"python -m training.detect training/configs/{self.name}.py"
+        made = {"recipe": f"training/configs/{self.name}.py", "command": shlex.join([*command.split(), *self._set()])}
+        place = self.work_dir / "detector"
+        keras_inception.push_to_hub(detector, place, metrics=known, provenance=made, dtype="float16")
+        logger.info("The best on %s is %s; it is %s", self.recipe.val_split, _title(result), place)
+
+    def _set(self):
+        return [word for setting in self.settings for word in ("--set", setting)]
+
+
+def _together(proposals, split) -> list[np.ndarray]:
+    """The proposals of all sources, for each photo."""
+    return [np.concatenate(parts) for parts in zip(*(found[split] for found in proposals.values()), strict=True)]
+
+
+def _title(result: dict) -> str:
+    several = "" if result["classifiers"] == 1 else f", {result['classifiers']} classifiers"
+    moved = ", box regression" if result["box_regression"] else ""
+    once = ", features once per image" if result["features"] == "once per image" else ""
+    share = "-" if result["map50"] is None else f"{result['map50']:.1%}"
+    return f"{result['proposals']}{several}{moved}{once}: {share}"
+
+
+def _known(value):
+    return None if np.isnan(value) else round(value, 4)
+
+
+@contextlib.contextmanager
+def _policy(name: str):
+    """Another dtype policy for what is built meanwhile."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def _bar(title: str, total: int, unit: str):
+    """A progress bar on a terminal, as a function that is told how much was done."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=title, unit=unit, file=sys.stderr, disable=None, dynamic_ncols=True) as bar:
+        yield bar.update
+
+
+def _shown(title: str, items):
+    with _bar(title, len(items), "row") as update:
+        for item in items:
+            yield item
+            update(1)
