@@ -9,6 +9,7 @@
     python -m training.benchmark batch_norm    a training step with batch normalization in one operation, and in Keras'
     python -m training.benchmark input --photos FOLDER     our input pipeline against torchvision's on PIL
     python -m training.benchmark evaluation --photos FOLDER     the 144-crop protocol against the bare network
+    python -m training.benchmark detection --photos FOLDER      regions against the bare network, each stage of it
     python -m training.benchmark hub           loading a published model against building it and reading its arrays
     python -m training.benchmark topology      correlation statistics of all modules against a plain forward pass
     python -m training.benchmark sparse        a layer as sparse matrix, as dense blocks and as one dense product

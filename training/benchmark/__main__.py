@@ -7,7 +7,7 @@ import pathlib
 import platform
 
 from training import benchmark
-from training.benchmark import evaluation, hub, inference, input, sparse, topology, training
+from training.benchmark import detection, evaluation, hub, inference, input, sparse, topology, training
 
 
 def environment(threads) -> dict:
@@ -40,10 +40,12 @@ MEASUREMENTS = {
     "batch_norm": training.batch_norm,
     "input": input.input_pipeline,
     "evaluation": evaluation.evaluation,
+    "detection": detection.detection,
     "hub": hub.hub,
     "topology": topology.topology,
     "sparse": sparse.sparse,
 }
+OF_PHOTOS = ("input", "evaluation", "detection")
 
 
 def main():
@@ -54,11 +56,11 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a contestant's turn in one round")
-    parser.add_argument("--photos", type=pathlib.Path, help="a folder of JPEG files, for `input` and `evaluation`")
+    parser.add_argument("--photos", type=pathlib.Path, help=f"a folder of JPEG files, for {', '.join(OF_PHOTOS)}")
     parser.add_argument("--output", type=pathlib.Path, help="write the numbers as JSON here, and what `sparse` draws")
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    options = {"photos": arguments.photos} if arguments.measurement in ("input", "evaluation") else {}
+    options = {"photos": arguments.photos} if arguments.measurement in OF_PHOTOS else {}
     if None in options.values():
         parser.error(f"{arguments.measurement} needs --photos FOLDER")
     results = MEASUREMENTS[arguments.measurement](arguments.threads, arguments.rounds, arguments.seconds, **options)
