@@ -89,7 +89,11 @@ def _parser():
         "--weights", required=True, metavar="FOLDER|hf://...", help="a published detector, such as RUN/detector"
     )
     detecting.add_argument(
-        "--threshold", type=_share, default=0.5, metavar="SCORE", help="the least score, 0 to 1 (default: 0.5)"
+        "--threshold",
+        type=_share,
+        default=0.5,
+        metavar="SCORE",
+        help="the least score, 0 to 1, of what the detector finds (default: 0.5)",
     )
     detecting.add_argument("--json", action="store_true", help="one JSON object per photo and line")
     detecting.add_argument(

@@ -128,8 +128,39 @@ def test_one_look_at_the_image(tmp_path):
         0.5,
     )
     assert loaded.proposals == [SelectiveSearch()] and loaded.regression is None
+    assert loaded.classes == detector.classes == COLOURED, "as the classifier knows them"
     boxes = np.array([[10, 10, 60, 70], [30, 5, 90, 50]], float)
     same(loaded.detect(scene(), boxes), detector.detect(scene(), boxes))
+
+
+def test_on_the_hub(hub, hub_client, detector, monkeypatch):
+    """Published, fetched, replaced by a classifier and by a smaller detector: nothing of the one before is left."""
+    options = {"token": "hf_me", "endpoint": hub.url}
+
+    def there():
+        return {file for file in hub_client_files(hub) if not file.startswith(".git")}
+
+    first = keras_inception.push_to_hub(detector, "me/cells", metrics={"map50": 0.5}, version="v1", **options)
+    assert "multibox-1.config.json" in there() and "regression.model.safetensors" in there()
+    loaded = keras_inception.from_hub("hf://me/cells@v1", **options)
+    same(loaded([scene()])[0], detector([scene()])[0])
+    keras_inception.push_to_hub(classifier(), "me/cells", **options)
+    assert there() == {folders.CARD, folders.CONFIG, folders.WEIGHTS, *folders.KERAS_FILES}
+    keras_inception.push_to_hub(RCNN(classifier(), selective_search), "me/cells", **options)
+    assert there() == {
+        folders.CARD,
+        folders.CONFIG,
+        *(f"classifier-1.{name}" for name in (folders.CONFIG, folders.WEIGHTS)),
+    }
+    assert len(keras_inception.from_hub("hf://me/cells", **options).scorer.models) == 1
+    monkeypatch.setattr(hub_client, "HF_HUB_OFFLINE", True)
+    assert len(keras_inception.from_hub(f"hf://me/cells@{first}").scorer.models) == 2
+
+
+def hub_client_files(hub):
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=hub.url, token="hf_me").list_repo_files("me/cells")
 
 
 def test_half_precision(detector, tmp_path):
@@ -205,6 +236,18 @@ def changed(published, place, change):
         (lambda data: data["options"]["proposals"][0].update(smallest="x"), "Received: {'smallest': 'x'}"),
         (lambda data: data["options"]["proposals"][1].update(limit=0), "expected a limit, a whole number above 0"),
         (lambda data: data["options"]["proposals"][1].update(source="multibox-2"), "expected the file multibox-2"),
+        (lambda data: data["options"].update(proposals=[]), "expected at least one source of proposals"),
+        (
+            lambda data: data["options"].update(proposals=data["options"]["proposals"] * 2),
+            "each model once; Received: 4",
+        ),
+        (lambda data: data["options"].update(proposals=data["options"]["proposals"][:1] * 9), "up to 8 sources"),
+        (lambda data: data["options"]["proposals"][0].update(width=10**6), "expected width to be None, or 1 to 16384"),
+        (lambda data: data["spec"].update(stem="imagenet"), "expected the spec of classifier-1; Received: another"),
+        (
+            lambda data: data["files"].update({"x.bin": data["files"]["classifier-1.model.safetensors"]}),
+            "files of models",
+        ),
         (
             lambda data: data["options"]["proposals"][1].update(source="multibox-/etc"),
             "expected the file multibox-/etc",

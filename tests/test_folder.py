@@ -86,7 +86,10 @@ def test_a_changed_byte_is_noticed(tmp_path):
         (content(other={}), "expected the fields"),
         (content(spec=[]), "expected an object for spec"),
         (content(metrics=1), "expected an object for metrics"),
-        (content(kind="pickle"), "expected a kind, one of GoogLeNet, NetworkInNetwork, functional; Received: 'pickle'"),
+        (
+            content(kind="pickle"),
+            "expected a kind, one of GoogLeNet, NetworkInNetwork, functional, detector; Received: 'pickle'",
+        ),
         (content(kind="functional"), "expected the file config.json"),
         (content(files={}), "expected the file model.safetensors"),
         (content(files={"../up": {"sha256": SHA, "bytes": 1}}), "expected the names of files in the folder"),

@@ -130,10 +130,11 @@ def test_the_surest_of_a_class_are_looked_at_and_the_others_suppressed():
     boxes = np.array([OBJECTS[0], OBJECTS[0] + [0, 0, 8, 8], OBJECTS[0] + [0, 0, 30, 30], OBJECTS[1]])
     scores = np.array([[0.6, 0, 0, 0.4], [0.9, 0, 0, 0.1], [0.04, 0, 0, 0.96], [0.5, 0.5, 0, 0]])
     detector = RCNN(by_colour(), selective_search, classes=COLOURED)
-    found = detector.select(detector.move(image, boxes, scores), scores)
+    found = detector.select(detector.find_candidates(image, boxes, scores))
     assert found.labels.tolist() == [0, 0, 1] and found.scores.tolist() == [0.9, 0.5, 0.5]
     assert found.boxes.tolist() == [boxes[1].tolist(), boxes[3].tolist(), boxes[3].tolist()]
-    few = RCNN(by_colour(), selective_search, classes=COLOURED, candidates=1).select(np.stack([boxes] * 3), scores)
+    few = RCNN(by_colour(), selective_search, classes=COLOURED, candidates=1)
+    few = few.select(few.find_candidates(image, boxes, scores))
     assert few.scores.tolist() == [0.9, 0.5] and few.labels.tolist() == [0, 1]
 
 
@@ -142,13 +143,54 @@ def test_boxes_are_moved_by_a_regression_of_their_class():
     weights[1, -1, 0] = 0.1  # a tenth of their width to the right
     detector = RCNN(by_colour(), selective_search, classes=COLOURED, regression=BoxRegression(weights))
     scores = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]])
-    moved = detector.move(scene(), OBJECTS[:2], scores)
-    assert moved.shape == (3, 2, 4) and moved[0].tolist() == OBJECTS[:2].tolist(), "as it is what is no candidate"
-    found = detector.select(moved, scores)
+    found = detector.select(detector.find_candidates(scene(), OBJECTS[:2], scores))
     np.testing.assert_allclose(found.boxes, [OBJECTS[0], OBJECTS[1] + [6, 0, 6, 0]])
 
 
+def test_what_is_outside_of_the_image_or_has_no_extent_is_not_looked_at():
+    detector = RCNN(by_colour(), selective_search, classes=COLOURED, context=0.25)
+    boxes = np.concatenate([OBJECTS, OBJECTS[:1], [[-90, -90, -10, -10], [5, 5, 5, 60], [900, 0, 999, 50]]])
+    looked = []
+    detector.scorer = lambda image, boxes, scorer=detector.scorer: looked.append(boxes) or scorer(image, boxes)
+    found = detector.detect(scene(), boxes)
+    assert sorted(looked[0].tolist()) == sorted(OBJECTS.tolist()) and len(found) >= 3
+    moved_out = np.zeros((3, 7, 4))
+    moved_out[:, -1, 0] = -1.0  # a whole width to the left
+    left = np.array([[0.0, 0, 40, 40]])
+    detector = RCNN(by_colour(), selective_search, classes=COLOURED, regression=BoxRegression(moved_out))
+    candidates = detector.find_candidates(scene(), left, np.array([[0.9, 0.0, 0.0, 0.1]]))
+    assert [len(boxes) for boxes, _ in candidates] == [0, 0, 0]
+
+
+def test_memory_does_not_grow_with_the_proposals():
+    """Whatever their number, so many regions are cut and looked at at once."""
+    scorer, shapes = RegionScorer(by_colour(), batch_size=32, context=0.25), set()
+    begin = scorer._begin
+    scorer._begin = lambda regions: shapes.add(tuple(regions.shape)) or begin(regions)
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 100, (20_000, 2))
+    boxes = np.concatenate([OBJECTS, np.concatenate([corners, corners + 40], axis=1)])
+    detector = RCNN(scorer, lambda image: boxes, classes=COLOURED, threshold=0.5)
+    (found,) = detector([scene()])
+    assert shapes == {(32, 16, 16, 3)} and len(found) > 0
+
+
+def test_one_look_at_a_large_image_is_a_look_at_a_smaller_one():
+    scorer = MapScorer(cifar10(), "pool2_3x3_s2", scale=8.0)
+    assert scorer._scaled(np.zeros((4000, 4000, 3), np.uint8)) == (2048, 2048)
+    assert scorer._scaled(np.zeros((10, 20, 3), np.uint8)) == (80, 160)
+
+
 def test_bad_input_is_one_sentence():
+    with pytest.raises(ValueError, match="expected at least one source of proposals; Received: none"):
+        RCNN(by_colour(), [])
+    for name, value in (("threshold", 1.5), ("suppression", -0.1), ("candidates", 0)):
+        with pytest.raises(ValueError, match=f"expected {name} .*; Received: {name}={value}"):
+            RCNN(by_colour(), selective_search, classes=COLOURED, **{name: value})
+    with pytest.raises(ValueError, match="expected a classifier of classes and the background; Received: one of one"):
+        RCNN(
+            keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(1)]), selective_search
+        )
     with pytest.raises(ValueError, match="expected the names of 3 classes, for the classifier has 4 with the backgro"):
         RCNN(by_colour(), selective_search, classes=("a",))
     with pytest.raises(ValueError, match="expected a positive batch_size; Received: batch_size=0"):

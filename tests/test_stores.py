@@ -229,7 +229,7 @@ def test_what_does_not_exist(hub, tmp_path):
     with pytest.raises(ValueError, match="expected a revision of me/net; Received: 'hf://me/net@v9'"):
         fetch(hub, f"hf://{NAME}@v9")
     with pytest.raises(
-        ValueError, match="to hold keras_inception.json and model.safetensors; Received: no keras_incep"
+        ValueError, match="to hold a published model, keras_inception.json and what it names; Received: no keras_incep"
     ):
         fetch(hub)
     hub.repositories[NAME].push({"keras_inception.json": files(tmp_path)["keras_inception.json"]})

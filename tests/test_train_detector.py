@@ -15,6 +15,7 @@ from PIL import Image
 from test_detector_folder import WIDTHS
 
 import keras_inception
+from keras_inception.detection.selective_search import SelectiveSearch
 from keras_inception.model_folder.loading import verify
 from training.detect import main
 from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
@@ -40,6 +41,7 @@ recipe = DetectionRecipe(
     ),
     classifiers=2,
     search=SelectiveSearch("fast", width=96, smallest=8, limit=60),
+    search_alone=SelectiveSearch("quality", width=96, smallest=8, limit=60),
     multibox=MultiBoxOptions(weights, (32, 48), priors=8, epochs=2, batch_size=5, limit=8),
     maps=MapOptions("inception_3b_output", scale=0.5, epochs=2),
     regions_per_photo=16, validation_regions_per_photo=8, regression_regions_per_photo=16, timed=2,
@@ -100,7 +102,7 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
         path: path.stat().st_mtime_ns
         for path in [*(work / "proposals").rglob("*.npy"), work / "multibox/multibox.keras"]
     }
-    assert len(made) == 2 * 26 + 1
+    assert len(made) == 3 * 26 + 1
 
     out = tmp_path / "numbers" / "toys.json"
     assert main([*arguments, "--work-dir", str(work), "--out", str(out)]) == 0
@@ -108,16 +110,17 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
     assert all(path.stat().st_mtime_ns == before for path, before in made.items()), "what was there was not made again"
     found = json.loads(out.read_text())
     assert [(row["proposals"], row["classifiers"], row["box_regression"], row["features"]) for row in found] == [
-        ("selective search", 1, False, "of each region"),
+        ("selective search (quality)", 1, False, "of each region"),
+        ("selective search (fast)", 1, False, "of each region"),
         ("MultiBox", 1, False, "of each region"),
-        ("selective search + MultiBox", 1, False, "of each region"),
-        ("selective search + MultiBox", 1, True, "of each region"),
-        ("selective search + MultiBox", 2, False, "of each region"),
-        ("selective search + MultiBox", 2, True, "of each region"),
-        ("selective search + MultiBox", 1, False, "once per image"),
+        ("selective search (fast) + MultiBox", 1, False, "of each region"),
+        ("selective search (fast) + MultiBox", 1, True, "of each region"),
+        ("selective search (fast) + MultiBox", 2, False, "of each region"),
+        ("selective search (fast) + MultiBox", 2, True, "of each region"),
+        ("selective search (fast) + MultiBox", 1, False, "once per image"),
     ]
-    assert said.strip() == table(found) and said.count("\n") == 9
-    search, boxes, both, *_ = found
+    assert said.strip() == table(found) and said.count("\n") == 10
+    _, search, boxes, both, *_ = found
     assert search["coverage"] > 0.9 and both["coverage"] >= max(search["coverage"], boxes["coverage"])
     assert both["proposals_per_image"] == pytest.approx(
         search["proposals_per_image"] + boxes["proposals_per_image"], abs=0.11
@@ -160,14 +163,79 @@ def test_what_goes_wrong_is_one_sentence(toys, tmp_path, monkeypatch, capsys):
     annotation = place / "Annotations" / "photo21.xml"
     annotation.write_text(annotation.read_text().replace("<name>red", "<name>green"))
     assert "expected the classes blue, red; Received: 'green' in " in said(arguments[0], "--data-dir", str(place))
-    annotation.write_text("<annotation>")
-    assert "expected an annotation of Pascal VOC; Received: " in said(arguments[0], "--data-dir", str(place))
+    lists = place / "ImageSets" / "Main"
+    (lists / "val.txt").write_text("photo3\n")
+    assert "expected each photo in one split, once; Received: photo3.jpg twice, in val" in said(
+        arguments[0], "--data-dir", str(place)
+    )
+    voc(tmp_path / "broken")
+    (tmp_path / "broken" / "Annotations" / "photo21.xml").write_text("<annotation>")
+    assert "expected an annotation of Pascal VOC; " in said(arguments[0], "--data-dir", str(tmp_path / "broken"))
+
+
+def coco(folder):
+    """The same as COCO has it: grey photos of one class, and in each split one photo without any."""
+    rng = np.random.default_rng(1)
+    (folder / "annotations").mkdir(parents=True)
+    for split, count in (("train", 9), ("val", 4), ("test", 4)):
+        (folder / split).mkdir()
+        images, annotations = [], []
+        for number in range(count):
+            pixels, name = rng.normal(120, 6, (64, 96)).clip(0, 255).astype(np.uint8), f"{split}{number}.jpg"
+            if number:
+                left, top, width, height = (int(rng.integers(*pair)) for pair in ((2, 40), (2, 22), (24, 44), (24, 40)))
+                pixels[top : top + height, left : left + width] = 240
+                box = {"bbox": [left, top, width, height], "category_id": 7, "image_id": number}
+                annotations.append({**box, "id": number, "area": width * height, "iscrowd": 0})
+            Image.fromarray(pixels, "L").save(folder / split / name, quality=95)
+            images.append({"id": number, "file_name": name, "height": 64, "width": 96})
+        data = {"images": images, "annotations": annotations, "categories": [{"id": 7, "name": "bright"}]}
+        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(data))
+    return folder
+
+
+def test_the_least_of_a_detector_from_a_folder_of_coco(toys, tmp_path, monkeypatch, capsys):
+    """One class, one classifier, no regression, no other looks; photos without colour, and without objects."""
+    arguments, weights = toys
+    monkeypatch.setenv("TOY_WEIGHTS", weights)
+    work, place = tmp_path / "run", coco(tmp_path / "coco")
+    settings = ["classifiers=1", "maps=None", "search_alone=None", "regression=False", "multibox.priors=4"]
+    command = [arguments[0], "--data-dir", str(place), "--work-dir", str(work)]
+    command += [word for setting in settings for word in ("--set", setting)]
+    assert main(command) == 0
+    found = json.loads((work / "results.json").read_text())
+    both = "selective search (fast) + MultiBox"
+    assert [row["proposals"] for row in found] == ["selective search (fast)", "MultiBox", both]
+    assert found[0]["map50"] > 0.5 and set(found[0]["by_class"]) == {"bright"}
+    card = (work / "detector" / "README.md").read_text()
+    assert "--set maps=None" in card and "suppression chosen on val" in card and "coco" in card
+    assert verify(work / "detector") == []
+    capsys.readouterr()
+    # Other photos of the same names are other data.
+    data = json.loads((place / "annotations" / "instances_test.json").read_text())
+    data["annotations"][0]["bbox"][0] += 1
+    (place / "annotations" / "instances_test.json").write_text(json.dumps(data))
+    assert main(command) == 1
+    assert "expected a work directory of this recipe, or an empty one; Received: " in capsys.readouterr().err
 
 
 def test_rows_of_a_recipe():
     both = ("selective_search", "multibox")
-    assert rows(1, False) == [Row(both[:1]), Row(both[1:]), Row(both), Row(both, regression=True)]
-    assert [row.classifiers for row in rows(6, True)] == [1, 1, 1, 1, 6, 6, 1] and rows(6, True)[-1].maps
+    least = DetectionRecipe(Recipe(dataset="arrays", aux_heads=False), classifiers=1, maps=None, regression=False)
+    assert rows(least) == [Row(both[:1]), Row(both[1:]), Row(both)]
+    whole = dataclasses.replace(
+        least, classifiers=6, maps=MapOptions(), regression=True, search_alone=SelectiveSearch()
+    )
+    assert [(row.sources[0], row.classifiers, row.regression, row.maps) for row in rows(whole)] == [
+        ("search_alone", 1, False, False),
+        ("selective_search", 1, False, False),
+        ("multibox", 1, False, False),
+        ("selective_search", 1, False, False),
+        ("selective_search", 1, True, False),
+        ("selective_search", 6, False, False),
+        ("selective_search", 6, True, False),
+        ("selective_search", 1, False, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -179,12 +247,16 @@ def test_rows_of_a_recipe():
         ({"context": 0.5}, "expected context from 0 to below 0.5"),
         ({"precision": "int8"}, "expected precision to be one of float32"),
         ({"seed": -1}, "expected seed to be 0 or more"),
+        (
+            {"classifier": Recipe(dataset="arrays", aux_heads=False, eval_split="val")},
+            "eval_split to be train and valid",
+        ),
     ],
 )
 def test_recipes_that_are_none(changes, message):
     classifier = Recipe(dataset="arrays", aux_heads=False)
     with pytest.raises(ValueError, match=message):
-        DetectionRecipe(classifier, **changes)
+        DetectionRecipe(**{"classifier": classifier, **changes})
     for options in ({"priors": 0}, {"limit": 0}, {"threshold": 2}, {"precision": "x"}, {"height_width": (0, 1)}):
         with pytest.raises(ValueError, match=f"expected {next(iter(options))} to be "):
             MultiBoxOptions(**options)

@@ -24,6 +24,7 @@ def publish(
     seconds: float,
     hardware: str,
     settings=(),
+    made_by: str | None = None,
 ) -> pathlib.Path:
     """Writes `work_dir/model`: averaged weights, no auxiliary heads, JSON and a card.
 
@@ -37,6 +38,7 @@ def publish(
         seconds: of training, over interruptions.
         hardware: what it ran on.
         settings: the texts of `--set` that changed the recipe's file.
+        made_by: the command, where it is not that of `training.train`.
 
     Returns:
         The folder.
@@ -46,9 +48,9 @@ def publish(
         checkpoint = checkpoints.to_checkpoint(trained)
     provenance = {
         "recipe": f"training/configs/{name}.py",
-        "command": command(name, settings),
+        "command": made_by or command(name, settings),
         "trained": f"{round(epochs, 2):g} epochs in {seconds / 60:.0f} minutes on {hardware}",
-        **_session(pathlib.Path(work_dir) / "run.json"),
+        **session(pathlib.Path(work_dir) / "run.json"),
     }
     folder = pathlib.Path(work_dir) / FOLDER
     published = folders.write(
@@ -71,13 +73,13 @@ def measured(recipe: Recipe, metrics: dict) -> dict:
     }
 
 
-def command(name: str, settings=()) -> str:
+def command(name: str, settings=(), program: str = "train") -> str:
     """The command of a run, but for the folders of whoever gives it."""
-    words = ["python", "-m", "training.train", f"training/configs/{name}.py"]
+    words = ["python", "-m", f"training.{program}", f"training/configs/{name}.py"]
     return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
 
 
-def _session(path) -> dict:
+def session(path) -> dict:
     """Commit and versions of the run's last session, which `run.json` tells; nothing without it."""
     if not path.is_file():
         return {}

@@ -285,6 +285,8 @@ def _changed(recipe, changes: dict, name: str, value):
         raise ValueError(f"expected a field of {type(recipe).__name__}, one of {', '.join(fields)}; Received: {name}")
     current = changes.get(owner, getattr(recipe, owner))
     if dataclasses.is_dataclass(current):
+        if not inner and value is None and types.NoneType in typing.get_args(fields[owner].type):
+            return owner, None
         if not inner:
             parts = ", ".join(f"{owner}.{field.name}" for field in dataclasses.fields(current))
             raise ValueError(f"expected a field inside {owner}, one of {parts}; Received: {name}")

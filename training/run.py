@@ -38,6 +38,7 @@ def train(
     callbacks=(),
     predict=None,
     settings=(),
+    made_by=None,
 ) -> dict:
     """Trains, or goes on training, in this process.
 
@@ -52,6 +53,7 @@ def train(
         callbacks: Keras callbacks.
         predict: a file for the probabilities of all evaluated images; None for none.
         settings: the texts of `--set` that made this recipe of its file, for the card.
+        made_by: the command, for the card, where it is not that of `training.train`.
 
     Returns:
         The metrics of the last evaluation: `loss`, `accuracy`, `top5_accuracy`.
@@ -113,6 +115,7 @@ def train(
             seconds=loop.seconds,
             hardware=backend.hardware,
             settings=settings,
+            made_by=made_by,
         )
         logger.info("%.2f %% top-1 accuracy; the trained model is %s", 100 * metrics["accuracy"], folder)
     return metrics
@@ -136,14 +139,19 @@ def draw(work_dir, title: str) -> None:
         logger.warning("%s", error)
 
 
-def claim(work_dir: pathlib.Path, recipe: Recipe) -> None:
+def claim(work_dir: pathlib.Path, recipe: Recipe, **facts) -> None:
     """Makes a work directory that of a recipe.
+
+    Args:
+        work_dir: the directory.
+        recipe: the recipe.
+        facts: what else must be the same when the run goes on, as JSON data.
 
     Raises:
         ValueError: it is that of another.
     """
     path = work_dir / "run.json"
-    ours = recipe.to_dict()
+    ours = {**recipe.to_dict(), **facts}
     if path.exists():
         try:
             theirs = dict(json.loads(path.read_text())["recipe"])

@@ -6,7 +6,7 @@ import pathlib
 
 from keras_inception.classify import find_images
 from keras_inception.cli.classify import MAX_CARDS, progress_bar, quiet_pil
-from keras_inception.detection.picture import draw, page
+from keras_inception.detection.picture import WIDTH, draw, page
 from keras_inception.detection.rcnn import RCNN
 from keras_inception.preprocessing import open_image
 from keras_inception.publishing import from_hub
@@ -40,11 +40,16 @@ def detect(args) -> int:
             else:
                 progress.write(_json_line(path, detector, found) if args.json else _table(path, detector, found))
                 if args.picture and len(pictures) < MAX_CARDS:
-                    pictures.append(draw(photo, found, detector.classes))
-                    captions.append(f"{os.path.basename(path)}: {len(found)} found")
+                    picture = draw(photo, found, detector.classes)
+                    if len(paths) > 1:
+                        picture.thumbnail((WIDTH, 4 * WIDTH))  # as it will be on the page
+                    pictures.append(picture)
+                    captions.append(printable(f"{os.path.basename(path)}: {len(found)} found"))
             progress.update()
     if pictures:
         (pictures[0] if len(paths) == 1 else page(pictures, captions)).save(args.picture)
+        if len(paths) - failed > len(pictures):
+            complain(f"{args.picture} shows the first {len(pictures)} photos")
     return 1 if failed else 0
 
 

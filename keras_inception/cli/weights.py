@@ -23,6 +23,8 @@ def list_weights(args) -> int:
             f"{accuracy[key]:.1f}" if isinstance(accuracy.get(key), (int, float)) else "-" for key in ("top1", "top5")
         ]
         network = "" if entry["architecture"] == "GoogLeNet" else f"{entry['architecture']} "
+        if entry.get("kind") == "detector":
+            network = f"detector, {network}"
         rows.append((tag, network + entry["variant"], str(entry["classes"]), size, *tops, entry["here"] or "-"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

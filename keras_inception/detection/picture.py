@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from keras_inception.detection.objects import Detections
 
@@ -11,6 +11,7 @@ from keras_inception.detection.objects import Detections
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 # Of a page, in pixels: the width of a picture, the line of text under it, and the space between two.
 WIDTH, CAPTION, GAP = 640, 34, 16
+LONG = 4096  # and of the longer side at most, or else a strip would have no end
 SHORT = 640  # pixels of the shorter side that a photo is drawn with at least, or else the text would cover it
 
 
@@ -27,7 +28,7 @@ def draw(photo: Image.Image, found: Detections, classes, *, threshold: float = 0
     Returns:
         A new PIL image of mode RGB, a multiple of the photo's size if that is small.
     """
-    times = max(1, math.ceil(SHORT / min(photo.size)))
+    times = max(1, min(math.ceil(SHORT / min(photo.size)), LONG // max(photo.size)))
     picture = photo.resize((photo.width * times, photo.height * times), Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(picture)
     line = max(2, round(min(picture.size) / 240))
@@ -63,7 +64,10 @@ def page(pictures, captions, *, width: int = WIDTH, columns: int | None = None) 
     if not pictures:
         raise ValueError("expected at least one picture; Received: none")
     columns = columns or min(4, math.ceil(math.sqrt(len(pictures))))
-    scaled = [each.resize((width, max(1, round(each.height * width / each.width)))) for each in pictures]
+    sizes = [(width, max(1, min(4 * width, round(each.height * width / each.width)))) for each in pictures]
+    scaled = [
+        ImageOps.contain(each, size, Image.Resampling.LANCZOS) for each, size in zip(pictures, sizes, strict=True)
+    ]
     rows = [range(start, min(start + columns, len(scaled))) for start in range(0, len(scaled), columns)]
     heights = [max(scaled[number].height for number in row) + CAPTION for row in rows]
     size = (columns * (width + GAP) + GAP, sum(heights) + GAP * (len(rows) + 1))

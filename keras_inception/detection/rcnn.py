@@ -52,10 +52,12 @@ class RCNN:
         batch_size: int = 64,
     ):
         self.proposals = list(proposals) if isinstance(proposals, (list, tuple)) else [proposals]
+        if not self.proposals:
+            raise ValueError("expected at least one source of proposals; Received: none")
         options = {"context": context, "batch_size": batch_size}
         self.scorer = classifier if isinstance(classifier, Scorer) else RegionScorer(classifier, **options)
         self.classes = self._named(classes)
-        self.threshold, self.suppression, self.candidates = threshold, suppression, candidates
+        self.threshold, self.suppression, self.candidates = float(threshold), float(suppression), candidates
         for name, value in (("threshold", threshold), ("suppression", suppression)):
             if not 0 <= value <= 1:
                 raise ValueError(f"expected {name} in 0..1; Received: {name}={value!r}")
@@ -76,8 +78,10 @@ class RCNN:
 
     def _named(self, classes):
         count = self.scorer.classes - 1
+        if count < 1:
+            raise ValueError("expected a classifier of classes and the background; Received: one of one class")
         if classes is None:
-            labels = stored_spec(self.scorer.models[0]).get("labels")
+            labels = stored_spec(self.scorer.model).get("labels")
             known = isinstance(labels, (list, tuple)) and len(labels) == count + 1
             classes = labels[:-1] if known else map(str, range(count))
         classes = tuple(map(str, classes))
@@ -105,44 +109,51 @@ class RCNN:
 
     def propose(self, image) -> np.ndarray:
         """The boxes of all sources in an image, uint8 (h, w, 3): clipped to it, each once."""
-        boxes = np.concatenate([checked_boxes(source(image)) for source in self.proposals])
-        boxes = clip(boxes, image.shape[:2])
-        return np.unique(boxes[area(boxes) > 0], axis=0)
+        return _inside(np.concatenate([checked_boxes(source(image)) for source in self.proposals]), image)
 
     def detect(self, image, proposals=None) -> Detections:
         """Finds the objects of one image, uint8 (h, w, 3); `proposals` (n, 4), where they are known already."""
-        boxes = self.propose(image) if proposals is None else checked_boxes(proposals)
-        scores = self.scorer(image, boxes)
-        return self.select(self.move(image, boxes, scores), scores)
+        boxes = self.propose(image) if proposals is None else _inside(checked_boxes(proposals), image)
+        return self.select(self.find_candidates(image, boxes, self.scorer(image, boxes)))
 
-    def _candidates(self, scores, label):
-        """The numbers of the regions that may be of a class, the surest first."""
-        mine = np.flatnonzero(scores[:, label] >= self.threshold)
-        return mine[np.argsort(-scores[mine, label], kind="stable")][: self.candidates]
+    def find_candidates(self, image, boxes, scores) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What may be found of each class, before one of two that overlap goes.
 
-    def move(self, image, boxes, scores) -> np.ndarray:
-        """Where objects of each class are, if the regions show them: (classes, n, 4); without regression, there.
+        Args:
+            image: uint8 (h, w, 3); without regression it is not looked at.
+            boxes: (n, 4), of the regions.
+            scores: (n, classes + 1), their probabilities.
 
-        Only what may be found is moved: regions that are candidates of a class.
+        Returns:
+            For each class boxes (m, 4), where the regression has moved them, and their scores (m,), the surest first.
         """
-        moved = np.tile(np.asarray(boxes, np.float64).reshape(-1, 4), (len(self.classes), 1, 1))
-        candidates = [self._candidates(scores, label) for label in range(len(self.classes))]
+        candidates = []
+        for label in range(len(self.classes)):
+            mine = np.flatnonzero(scores[:, label] >= self.threshold)
+            candidates.append(mine[np.argsort(-scores[mine, label], kind="stable")][: self.candidates])
         wanted = np.unique(np.concatenate(candidates))
         if self.regression is None or not len(wanted):
-            return moved
-        features = self.scorer.features(image, boxes[wanted])
+            return [(boxes[mine], scores[mine, label]) for label, mine in enumerate(candidates)]
+        features, found = self.scorer.features(image, boxes[wanted]), []
         for label, mine in enumerate(candidates):
-            found = self.regression(features[np.searchsorted(wanted, mine)], boxes[mine], np.full(len(mine), label))
-            moved[label, mine] = clip(found, image.shape[:2])
-        return moved
+            rows = np.searchsorted(wanted, mine)
+            moved = clip(self.regression(features[rows], boxes[mine], np.full(len(mine), label)), image.shape[:2])
+            left = area(moved) > 0  # of one that was moved out of the image nothing is
+            found.append((moved[left], scores[mine[left], label]))
+        return found
 
-    def select(self, moved, scores) -> Detections:
-        """What is found, from the boxes that `move` gives, and the probabilities of all regions, (n, classes + 1)."""
+    def select(self, candidates) -> Detections:
+        """What is found: of candidates of a class that overlap, as `find_candidates` gives them, the surest."""
         found = []
-        for label in range(len(self.classes)):
-            mine = self._candidates(scores, label)
-            mine = mine[suppress(moved[label, mine], scores[mine, label], self.suppression)]
-            found += [(box, label, score) for box, score in zip(moved[label, mine], scores[mine, label], strict=True)]
+        for label, (boxes, scores) in enumerate(candidates):
+            kept = suppress(boxes, scores, self.suppression)
+            found += [(box, label, score) for box, score in zip(boxes[kept], scores[kept], strict=True)]
         found.sort(key=lambda item: -item[2])
         boxes, labels, scores = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
         return Detections(boxes, np.array(labels, np.int64), scores)
+
+
+def _inside(boxes, image):
+    """The parts of boxes that are inside of an image, each once; of what is outside, nothing."""
+    boxes = clip(boxes, image.shape[:2])
+    return np.unique(boxes[area(boxes) > 0], axis=0)

@@ -11,7 +11,8 @@ from keras_inception.evaluation.ensemble import Ensemble
 from keras_inception.evaluation.outputs import classifier_output, is_logits
 from keras_inception.layers.pixels import find_pixels
 
-# Beyond that an image holds nothing more, and its maps would need all memory.
+# Pixels of an image that maps are computed of, at most, whatever the scale says: their first maps have 1 GiB then.
+MAX_PIXELS = 1 << 22
 MAX_SCALE = 8
 
 
@@ -19,6 +20,7 @@ class Scorer(abc.ABC):
     """Classifies regions of an image.
 
     Args:
+        model: the first classifier, as a whole.
         models: what classifies them.
         pooled: from what the first of them sees to what its last linear layer sees; None where it has no such layer.
         classes: how many, with the background.
@@ -28,10 +30,11 @@ class Scorer(abc.ABC):
         ValueError: `batch_size` is not positive.
     """
 
-    def __init__(self, models, pooled, classes: int, batch_size: int):
+    def __init__(self, model, models, pooled, classes: int, batch_size: int):
         if batch_size < 1:
             raise ValueError(f"expected a positive batch_size; Received: batch_size={batch_size!r}")
-        self.models, self.pooled, self.classes, self.batch_size = list(models), pooled, classes, batch_size
+        self.model, self.models, self.pooled = model, list(models), pooled
+        self.classes, self.batch_size = classes, batch_size
 
     @abc.abstractmethod
     def _cutter(self, image):
@@ -71,7 +74,7 @@ class Scorer(abc.ABC):
         return np.concatenate(found)
 
     def regions(self, image, boxes) -> np.ndarray:
-        """What the models see of regions, float32 (n, height, width, channels)."""
+        """What the models see of regions, one or more, float32 (n, height, width, channels)."""
         return np.concatenate([np.asarray(regions)[:count] for regions, count in self._batches(image, boxes)])
 
     def _batches(self, image, boxes):
@@ -106,9 +109,8 @@ class RegionScorer(Scorer):
     def __init__(self, models, *, context: float = CONTEXT, batch_size: int = 64):
         self._ensemble = Ensemble(models)
         first = self._ensemble.models[0]
-        super().__init__(
-            self._ensemble.models, _below_the_classifier(first, first.inputs), self._ensemble.classes, batch_size
-        )
+        pooled = _below_the_classifier(first, first.inputs)
+        super().__init__(first, self._ensemble.models, pooled, self._ensemble.classes, batch_size)
         self.size, self.context = _side(self._ensemble.height_width), checked_context(context)
         # What is outside of the image is nothing to the network.
         self.fill = _mean(self.models[0])
@@ -138,7 +140,7 @@ class MapScorer(Scorer):
     Args:
         model: a Keras model from RGB pixels 0..255 to classes, one input and one output.
         layer: the name of the last layer that sees the whole image, such as `"inception_4e_output"`.
-        scale: of the image, before.
+        scale: of the image, before; one that would have more than four million pixels is made smaller.
         context: as of `RegionScorer`.
         batch_size: regions at once.
 
@@ -158,9 +160,9 @@ class MapScorer(Scorer):
             raise ValueError(f"expected a layer with square maps; Received: layer={layer!r}, with {maps.shape}")
         # Before the others, for in these its layers are called once more.
         pooled = _below_the_classifier(model, maps)
-        self.model, self.layer = model, layer
+        self.layer = layer
         self.head = keras.Model(maps, classifier_output(model), name=f"{model.name}_head")
-        super().__init__([self.head], pooled, self.head.output_shape[-1], batch_size)
+        super().__init__(model, [self.head], pooled, self.head.output_shape[-1], batch_size)
         self.trunk = at_any_size(keras.Model(model.inputs, maps, name=f"{model.name}_trunk"))
         self.scale, self.context, self.side = scale, checked_context(context), sides[0]
         self.stride = input_size // sides[0]
@@ -194,7 +196,9 @@ class MapScorer(Scorer):
 
     def _scaled(self, image):
         """The height and width that an image is brought to."""
-        return tuple(max(1, round(side * self.scale)) for side in image.shape[:2])
+        height, width = image.shape[:2]
+        scale = min(self.scale, (MAX_PIXELS / (height * width)) ** 0.5)
+        return max(1, round(height * scale)), max(1, round(width * scale))
 
     def pool(self, maps, boxes):
         """The regions of boxes, float32 (n, 4) in pixels of the maps: (n, side, side, c)."""
@@ -241,7 +245,7 @@ def _side(height_width):
 def _mean(model):
     """The colour that a network subtracts."""
     pixels = find_pixels(model)
-    return (127.5,) * 3 if pixels is None else tuple(float(value) for value in pixels.mean)
+    return (127.5,) * 3 if pixels is None or pixels.mean is None else tuple(float(value) for value in pixels.mean)
 
 
 def _below_the_classifier(model, inputs):

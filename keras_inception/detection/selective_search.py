@@ -12,6 +12,8 @@ from keras_inception.detection.boxes import Mapping, clip
 SUPERPIXELS = {"rcnn": (50, 100), "paper": (100, 200)}
 MODES = ("fast", "quality", *SUPERPIXELS)
 SIGMA = 0.8
+# Pixels of an image that it is brought to, at most: of one that is ten times as high as wide, its width is less.
+MAX_PIXELS, MAX_WIDTH = 1 << 22, 1 << 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +35,10 @@ class SelectiveSearch:
     def __post_init__(self):
         if self.mode not in MODES:
             raise ValueError(f"expected mode to be one of {', '.join(MODES)}; Received: mode={self.mode!r}")
-        for name in ("width", "limit"):
+        for name, most in (("width", MAX_WIDTH), ("limit", 1 << 31)):
             value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise ValueError(f"expected {name} to be None, or a whole number above 0; Received: {name}={value!r}")
+            if value is not None and (type(value) is not int or not 1 <= value <= most):
+                raise ValueError(f"expected {name} to be None, or 1 to {most}; Received: {name}={value!r}")
         if not 0 <= self.smallest < float("inf"):
             raise ValueError(f"expected smallest to be 0 or more; Received: smallest={self.smallest!r}")
 
@@ -55,7 +57,8 @@ def selective_search(
         mode: `"fast"` or `"quality"`, as OpenCV has them; `"rcnn"`, R-CNN's: superpixels of k 50 and 100, in HSV and
             Lab, merged by colour, texture, size and fill, and by the last three; or `"paper"`, the same with
             superpixels of twice the size, and so with half as many boxes (section 8).
-        width: the image is brought to this width before, in pixels, as R-CNN does; None: as it is.
+        width: the image is brought to this width before, in pixels, as R-CNN does; None: as it is. One that would have
+            more than four million pixels is made smaller.
         smallest: boxes that are narrower or lower are left out, in pixels at that width.
         limit: boxes at most; None for all.
 
@@ -78,7 +81,9 @@ def selective_search(
             "selective search needs OpenCV with its contributed modules: pip install 'keras-inception[detection]'"
         ) from error
     before = image.shape[:2]
-    after = before if width is None else (max(1, round(before[0] * width / before[1])), width)
+    scale = 1.0 if width is None else width / before[1]
+    scale = min(scale, (MAX_PIXELS / (before[0] * before[1])) ** 0.5)
+    after = (max(1, round(before[0] * scale)), max(1, round(before[1] * scale)))
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if after != before:
         pixels = cv2.resize(pixels, after[::-1], interpolation=cv2.INTER_AREA if after < before else cv2.INTER_LINEAR)

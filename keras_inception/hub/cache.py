@@ -147,7 +147,7 @@ class Cache:
             for file in set(self.wanted(content.published)) - set(content.files):
                 folders.checked(folder, file, content.published.files[file], links=True)
         except CheckpointError as error:
-            if all((folder / file).is_file() for file in (folders.CONFIG, folders.WEIGHTS)):
+            if all((folder / file).is_file() for file in _needed(folder)):
                 logger.warning("%s: the cache is not whole, or damaged: %s", self.reference, error)
             return None
         if self.files == "all" and not self._is_right(folder / folders.CARD):
@@ -176,3 +176,11 @@ def _age(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+def _needed(folder) -> tuple[str, ...]:
+    """The files of a model in the cache, as far as its JSON can be read."""
+    try:
+        return (folders.CONFIG, *folders.read_published(folder, links=True).needed)
+    except CheckpointError:
+        return (folders.CONFIG, folders.WEIGHTS)

@@ -23,6 +23,12 @@ MAX_BYTES = 1 << 40
 _MAX_NUMBER = 1 << 63
 KINDS = ("GoogLeNet", "NetworkInNetwork", "functional", "detector")
 
+# The files of a detector.
+_PART = re.compile(
+    rf"((classifier|multibox)-[0-9]{{1,3}}\.({re.escape(WEIGHTS)}|{re.escape(CONFIG)}|{re.escape(ARCHITECTURE)})"
+    rf"|regression\.{re.escape(WEIGHTS)})"
+)
+MAX_PARTS = 256
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
@@ -162,7 +168,10 @@ def parse(text: str, name: str = CONFIG) -> Published:
         expect(type(size) is int and 0 <= size <= MAX_BYTES, f"the size of {file}, up to {MAX_BYTES} bytes", size)
         files[file] = FileRecord(digest, size)
     expect(WEIGHTS in files or kind == "detector", f"the file {WEIGHTS}", sorted(files))
-    if data.get("kind") == "functional":
+    if kind == "detector":
+        strange = [file for file in files if not _PART.fullmatch(file)]
+        expect(not strange and len(files) <= MAX_PARTS, f"up to {MAX_PARTS} files of models", strange or len(files))
+    if kind == "functional":
         expect(ARCHITECTURE in files, f"the file {ARCHITECTURE}, the architecture", sorted(files))
         expect(
             files[ARCHITECTURE].bytes <= MAX_TEXT, f"{ARCHITECTURE} of at most {MAX_TEXT} bytes", files[ARCHITECTURE]

@@ -7,6 +7,7 @@ import logging
 import pathlib
 import threading
 
+from keras_inception.convert.checkpoint import CheckpointError
 from keras_inception.hub import card as cards
 from keras_inception.hub import folder as folders
 from keras_inception.hub.cache import fetch_right
@@ -68,6 +69,7 @@ def upload(
     with hub.before_the_commit():
         parent, blobs = hub.prepare(revision or "main", version, private)
         hub.keep_card(parent, blobs, given)
+        hub.leave_out(parent, blobs)
     commit = hub.commit(message, revision or "main", parent, create_pr)
     hub.check(commit)
     if version is not None:
@@ -83,6 +85,7 @@ class _Destination:
 
         self.repository, self.folder = repository, folder
         self.names = sorted(path.name for path in folder.iterdir())
+        self.old = []  # files that go with the commit
         self.api = HfApi(endpoint=endpoint, token=token, **library())
 
     @contextlib.contextmanager
@@ -160,6 +163,25 @@ class _Destination:
         card = self.folder / folders.CARD
         card.write_bytes(cards.update(theirs, card.read_text("utf-8"), given).encode())
 
+    def leave_out(self, parent, blobs) -> None:
+        """Finds the files of the model that was there before, which another one does not have."""
+        if folders.CONFIG not in blobs:
+            return
+        path = fetch_right(
+            lambda force: self.api.hf_hub_download(
+                self.repository, folders.CONFIG, revision=parent, force_download=force
+            ),
+            blobs[folders.CONFIG].is_of,
+        )
+        try:
+            before = set() if path is None else {*folders.read_published(path.parent, links=True).files}
+        except CheckpointError as error:
+            logger.warning("%s: what was published there before cannot be read, and stays: %s", self.repository, error)
+            return
+        if before:
+            before |= {*folders.KERAS_FILES}
+        self.old = sorted((before & {*blobs}) - {*self.names})
+
     def commit(self, message, branch, parent, create_pr) -> str:
         """Makes the commit, or finds it where it was made and only the answer was lost."""
         from huggingface_hub.errors import HfHubHTTPError, HTTPError
@@ -202,13 +224,15 @@ class _Destination:
         raise PublishError(f"{self.repository}: it failed twice ({_said(lost)}); nothing was published") from lost
 
     def _send(self, options) -> str:
-        from huggingface_hub import CommitOperationAdd
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        old = [CommitOperationDelete(name) for name in self.old]
 
         def send(files):
             # The large ones first, which may take long; then the commit itself, which may not.
             upload = {"revision": options["revision"], "create_pr": options["create_pr"]}
             self.api.preupload_lfs_files(self.repository, files, **upload)
-            return _within(lambda: self.api.create_commit(self.repository, files, **options)).oid
+            return _within(lambda: self.api.create_commit(self.repository, [*files, *old], **options)).oid
 
         try:
             return send([CommitOperationAdd(name, str(self.folder / name)) for name in self.names])
@@ -252,9 +276,10 @@ class _Destination:
         return ids[first]
 
     def _differing(self, revision) -> list[str]:
-        """Files that a revision does not have as they are in the folder."""
+        """Files that a revision does not have as they are in the folder, or still has."""
         blobs = blobs_of(self._info(revision))
-        return [name for name in self.names if name not in blobs or not blobs[name].is_of(self.folder / name)]
+        wrong = [name for name in self.names if name not in blobs or not blobs[name].is_of(self.folder / name)]
+        return wrong + [name for name in self.old if name in blobs]
 
     def check(self, commit) -> None:
         """Sees to it that a commit has what was sent."""

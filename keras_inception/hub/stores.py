@@ -171,7 +171,8 @@ class _Source:
         """A file of a commit that is what it should be."""
         if name not in blobs:
             raise ValueError(
-                f"expected {self.reference!r} to hold {folders.CONFIG} and {folders.WEIGHTS}; Received: no {name}"
+                f"expected {self.reference!r} to hold a published model, {folders.CONFIG} and what it names; "
+                f"Received: no {name}"
             )
         blob = blobs[name]
         if limit is not None and blob.size is not None and blob.size > limit:

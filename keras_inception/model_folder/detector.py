@@ -17,8 +17,8 @@ from keras_inception.hub import folder, serialization
 
 KIND = "detector"
 REGRESSION, REGRESSION_WEIGHTS = f"regression.{folder.WEIGHTS}", "regression/weights"
-# More classifiers than that are no detector, but a way to fill a machine's memory.
-MAX_CLASSIFIERS = 64
+# More classifiers or sources than that are no detector, but a way to fill a machine's memory.
+MAX_CLASSIFIERS, MAX_SOURCES = 64, 8
 _SEARCH = tuple(field.name for field in dataclasses.fields(SelectiveSearch))
 _NUMBER = (int, float)
 
@@ -45,9 +45,9 @@ def write(detector: RCNN, path, write_model, load_model, *, metrics=None, half=F
     for source in detector.proposals:
         if source is selective_search:
             source = SelectiveSearch()
-        if isinstance(source, SelectiveSearch):
+        if type(source) is SelectiveSearch:
             sources.append({"source": "selective_search", **dataclasses.asdict(source)})
-        elif isinstance(source, MultiBoxProposals):
+        elif type(source) is MultiBoxProposals:
             name = f"multibox-{sum(name.startswith('multibox') for name in models) + 1}"
             models[name] = source.model
             sources.append({"source": name, "limit": source.limit, "threshold": source.threshold})
@@ -56,10 +56,10 @@ def write(detector: RCNN, path, write_model, load_model, *, metrics=None, half=F
                 f"expected proposals by SelectiveSearch or MultiBoxProposals; Received: {type(source).__name__}"
             )
     scorer = detector.scorer
-    if isinstance(scorer, MapScorer):
+    if type(scorer) is MapScorer:
         classifiers = [scorer.model]
         scoring = {"scorer": "maps", "layer": scorer.layer, "scale": scorer.scale, "context": scorer.context}
-    elif isinstance(scorer, RegionScorer):
+    elif type(scorer) is RegionScorer:
         classifiers, scoring = scorer.models, {"scorer": "regions", "context": scorer.context}
     else:
         raise ValueError(f"expected a RegionScorer or a MapScorer; Received: {type(scorer).__name__}")
@@ -80,15 +80,32 @@ def write(detector: RCNN, path, write_model, load_model, *, metrics=None, half=F
             write_model(model, written, half=half)
             for file in written.iterdir():
                 file.rename(path / f"{name}.{file.name}")
-    spec = checkpoints.model_spec(classifiers[0]).to_dict()
+    spec = folder.read_file(path, f"{names[0]}.{folder.CONFIG}", limit=folder.MAX_TEXT)
+    spec = folder.parse(spec.decode("utf-8")).spec
     if detector.regression is not None:
         weights = {REGRESSION_WEIGHTS: detector.regression.weights.astype(np.float32)}
         serialization.write(path / REGRESSION, Checkpoint(spec, weights))
     files = [file.name for file in path.iterdir()]
     facts = {"metrics": metrics, "options": options, "provenance": provenance}
     published = folder.describe(path, spec, files, kind=KIND, **facts)
-    load(folder.read(path), load_model)
+    _compare(detector, load(folder.read(path), load_model), half)
     return published
+
+
+def _compare(detector, other, half) -> None:
+    """Raises ValueError unless two detectors see the same in regions of an image, and find it in the same places."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    boxes = np.array([[0, 0, 64, 64], [8, 8, 40, 50], [30, 20, 60, 50]], np.float64)
+    seen = []
+    for each in (detector, other):
+        found = [each.scorer(image, boxes)]
+        if each.regression is not None:
+            found.append(each.regression(each.scorer.features(image, boxes), boxes, [0, 0, 0]) / 64)
+        seen.append(np.concatenate(found, axis=1))
+    worst = float(np.abs(seen[0] - seen[1]).max())
+    sixteen = any("16" in str(layer.compute_dtype) for layer in detector.scorer.model.layers)
+    if not worst <= (5e-2 if half or sixteen else 1e-4):
+        raise ValueError(f"expected a detector that loads back the same; Received: one that differs by {worst:.2g}")
 
 
 def load(content: folder.Content, load_model) -> RCNN:
@@ -112,10 +129,20 @@ def load(content: folder.Content, load_model) -> RCNN:
     _check(options, kinds)
     if not all(isinstance(name, str) for name in options["classes"]):
         raise ValueError(f"expected the names of classes; Received: classes={options['classes']!r:.100}")
-    count = options["classifiers"]
+    sources, count = options["proposals"], options["classifiers"]
+    names = [str(each.get("source")) for each in sources if isinstance(each, dict)]
+    models = [name for name in names if name != "selective_search"]
+    if len(sources) > MAX_SOURCES or len({*models}) < len(models):
+        raise ValueError(
+            f"expected up to {MAX_SOURCES} sources of proposals, each model once; Received: {len(sources)}: "
+            f"{', '.join(names):.100}"
+        )
     if not 1 <= count <= (MAX_CLASSIFIERS if scorer == "regions" else 1):
         raise ValueError(f"expected up to {MAX_CLASSIFIERS} classifiers, and one of maps; Received: {count}")
-    sources = [_source(each, content, load_model) for each in options["proposals"]]
+    described = checkpoints.checked_spec(content.part("classifier-1").published.spec).to_dict()
+    if checkpoints.checked_spec(content.published.spec).to_dict() != described:
+        raise ValueError("expected the spec of classifier-1; Received: another")
+    sources = [_source(each, content, load_model) for each in sources]
     classifiers = [load_model(content.part(f"classifier-{number}")) for number in range(1, count + 1)]
     if scorer == "maps":
         scoring = {name: options[name] for name in ("layer", "scale", "context")}

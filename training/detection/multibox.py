@@ -3,6 +3,7 @@
 import json
 import logging
 import pathlib
+import shutil
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from keras_inception.detection.annotations import AnnotatedPhotos
 from keras_inception.detection.boxes import Mapping
 from keras_inception.detection.multibox import MultiBox, MultiBoxLoss, cluster_priors, resized
+from training.checkpoint import Checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -73,19 +75,31 @@ def mirror(images, boxes, turned, axis: int) -> None:
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Says to the data which epoch it is, and keeps the losses, also of a training that was resumed."""
+    """Says to the data which epoch it is, and keeps all that it takes to go on after the last whole one."""
 
-    def __init__(self, data, path):
+    def __init__(self, data, checkpoints, losses, progress):
         super().__init__()
-        self.data, self.path = data, path
+        self.data, self.checkpoints, self.losses, self.progress = data, checkpoints, losses, progress
 
     def on_epoch_begin(self, epoch, logs=None):
         self.data.epoch = epoch
 
     def on_epoch_end(self, epoch, logs=None):
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}) + "\n")
-        logger.info("MultiBox, epoch %d: loss %.3f", epoch + 1, logs["loss"])
+        self.losses.append(float(logs["loss"]))
+        logger.info("MultiBox, epoch %d: loss %.3f", epoch + 1, self.losses[-1])
+        state = {name: keras.ops.convert_to_numpy(variable) for name, variable in _state(self.model).items()}
+        self.checkpoints.save(epoch + 1, state, {"losses": self.losses})
+        if self.progress is not None:
+            self.progress(1)
+
+
+def _state(model) -> dict:
+    """All variables of a compiled model and its optimizer, by their places: paths may occur twice."""
+    model.optimizer.build(model.trainable_variables)
+    variables = [*model.variables, *model.optimizer.variables]
+    # Those of metrics are counted anew in each epoch; those of the optimizer may be among the model's.
+    kept = {id(variable): variable for variable in variables if "metric" not in variable.path}
+    return {str(number): variable for number, variable in enumerate(kept.values())}
 
 
 def train(
@@ -107,7 +121,7 @@ def train(
     Args:
         trunk: makes that of `MultiBox`; called where there is something to be trained.
         photos: to train on.
-        folder: gets `multibox.keras`, `losses.jsonl`, and while it trains `backup`.
+        folder: gets `multibox.keras`, `losses.json`, and while it trains `checkpoints`.
         priors: how many boxes the network predicts.
         epochs, batch_size: of the training.
         learning_rate: of Adam, at the beginning; it falls to zero along a cosine.
@@ -134,12 +148,22 @@ def train(
     model = MultiBox(trunk, cluster_priors(data.objects, priors, seed=seed))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(data))
     model.compile(keras.optimizers.Adam(rate), MultiBoxLoss(alpha))
-    callbacks = [_Epochs(data, folder / "losses.jsonl"), keras.callbacks.BackupAndRestore(folder / "backup")]
-    if progress is not None:
-        callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: progress(1)))
-    model.fit(data, epochs=epochs, callbacks=callbacks, verbose=0)
+    checkpoints, begun, losses = Checkpoints(folder / "checkpoints", keep=1), 0, []
+    if (last := checkpoints.load_latest()) is not None:
+        begun, state, info = last
+        losses = info["losses"]
+        for name, variable in _state(model).items():
+            variable.assign(state[name])
+        if progress is not None:
+            progress(begun)
+    callbacks = [_Epochs(data, checkpoints, losses, progress)]
+    if begun < epochs:
+        # The data have an order of their own, which does not depend on where the training began.
+        model.fit(data, epochs=epochs, initial_epoch=begun, callbacks=callbacks, shuffle=False, verbose=0)
+    (folder / "losses.json").write_text(json.dumps(losses) + "\n")
     model.compile()
     temporary = folder / "part.keras"
     model.save(temporary)
     temporary.replace(path)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return model

@@ -20,16 +20,21 @@ def draw_curves(path, found: dict, title: str = "") -> None:
         ImportError: matplotlib is not installed; the message says what to install.
     """
     classes = next(iter(found.values())).classes
-    figure = empty_figure(max(11, 4.2 * len(classes)), 5.2)
-    panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
-    for number, (name, axis) in enumerate(zip(classes, panels, strict=True)):
+    columns = min(len(classes), 4)
+    lines = -(-len(classes) // columns)
+    figure = empty_figure(max(11, 4.2 * columns), 1.2 + 4 * lines)
+    panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+    for axis in panels[len(classes) :]:
+        axis.set_axis_off()
+    for number, (name, axis) in enumerate(zip(classes, panels[: len(classes)], strict=True)):
         for detector, scores in found.items():
             (curve,) = scores.curves[number]
             axis.step([0, *curve.recall], [1, *curve.precision], where="post", linewidth=1.3, label=detector)
         axis.set(title=name, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(color="#e6e6e6", linewidth=0.8)
-    panels[0].set_ylabel("precision")
+    for axis in panels[::columns]:
+        axis.set_ylabel("precision")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title, fontsize=13)
     figure.savefig(path, dpi=110)

@@ -82,6 +82,7 @@ class DetectionRecipe:
         classifier: how a classifier of regions is trained; its data set, `"arrays"`, is made of the photos.
         classifiers: how many, of seeds that are counted up from the recipe's; section 8 averages six.
         search: selective search; section 8 has the mode `"paper"`.
+        search_alone: another one, whose proposals are only looked at alone, to compare with; None for none.
         multibox: of MultiBox.
         maps: of the detector that looks once; None for none.
         train_split, val_split, test_split: the first is trained on, everything is chosen on the second, and each row of
@@ -91,7 +92,8 @@ class DetectionRecipe:
         context: share of a region's sides, at each, that shows what is around the box.
         suppressions: overlaps of two boxes, of which one is chosen on the second split.
         threshold: the score from which on something counts as found.
-        penalty: of box regression (R-CNN: 1000).
+        regression: whether detectors with box regression are compared too.
+        penalty: of it (R-CNN: 1000).
         precision: Keras' dtype policy of networks that are not trained.
         regression_regions_per_photo: that box regression is fit on, at most, of those that overlap an object by 0.6.
         timed: photos that time is measured on.
@@ -104,6 +106,7 @@ class DetectionRecipe:
     classifier: Recipe
     classifiers: int = 3
     search: SelectiveSearch = SelectiveSearch()
+    search_alone: SelectiveSearch | None = None
     multibox: MultiBoxOptions = MultiBoxOptions()
     maps: MapOptions | None = MapOptions()
     train_split: str = "train"
@@ -114,6 +117,7 @@ class DetectionRecipe:
     context: float = CONTEXT
     suppressions: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6)
     threshold: float = 0.01
+    regression: bool = True
     penalty: float = 1000.0
     regression_regions_per_photo: int = 64
     precision: str = "float32"
@@ -133,6 +137,10 @@ class DetectionRecipe:
         checked_context(self.context)
         classifier = self.classifier
         _check("classifier.dataset", classifier.dataset, classifier.dataset == "arrays", "'arrays'")
+        splits = (classifier.train_split, classifier.eval_split)
+        _check(
+            "classifier.train_split and eval_split", splits, splits == ("train", "validation"), "train and validation"
+        )
         _check("classifier.aux_heads", classifier.aux_heads, not classifier.aux_heads, "False, for sizes are small")
 
     @property
@@ -142,7 +150,7 @@ class DetectionRecipe:
 
     def nth(self, number: int) -> Recipe:
         """The recipe of a classifier, which are counted from 1."""
-        return dataclasses.replace(self.classifier, seed=self.seed + number - 1)
+        return dataclasses.replace(self.classifier, seed=self.classifier.seed + number - 1)
 
     def to_dict(self) -> dict:
         """The recipe as JSON data."""

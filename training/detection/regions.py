@@ -19,6 +19,7 @@ def cut_for_training(
     context: float = CONTEXT,
     seed: int = 0,
     fill,
+    progress=None,
 ) -> dict[str, int]:
     """Draws regions as R-CNN does (a quarter of them show objects), cuts them out, and writes them as a file.
 
@@ -32,6 +33,7 @@ def cut_for_training(
         size: height and width of a region, in pixels.
         context, fill: as of `cut_regions`.
         seed: decides what is drawn.
+        progress: is called with 1 after each photo.
 
     Returns:
         How many there are of each class, the background last.
@@ -51,6 +53,8 @@ def cut_for_training(
             regions = cut_regions(image, boxes[drawn], size, context=context, fill=fill).numpy()
             images.append(np.clip(np.round(regions), 0, 255).astype(np.uint8))
             labels.append(shown[drawn])
+        if progress is not None:
+            progress(1)
     if not images:
         raise ValueError(f"expected photos with something to learn from; Received: {photos.name}, with nothing")
     images, labels = np.concatenate(images), np.concatenate(labels)

@@ -11,6 +11,7 @@ from keras_inception.detection.average_precision import COCO_THRESHOLDS, Scores,
 from keras_inception.detection.rcnn import RCNN
 
 SOURCES = {"selective_search": "selective search", "multibox": "MultiBox"}
+ALONE = "search_alone"  # the name of the source that is only looked at alone
 RULE = "voc2010"
 
 
@@ -19,7 +20,7 @@ class Row:
     """A detector to be measured.
 
     Args:
-        sources: of its proposals, of `SOURCES`.
+        sources: of its proposals, of `SOURCES`; or that of `ALONE`.
         classifiers: how many.
         regression: whether boxes are moved.
         maps: whether it looks at the image once.
@@ -30,23 +31,27 @@ class Row:
     regression: bool = False
     maps: bool = False
 
-    def describe(self) -> dict:
-        """The row in words."""
+    def describe(self, modes: dict[str, str]) -> dict:
+        """The row in words; `modes` are of selective search, by source."""
+        names = [
+            f"selective search ({modes[source]})" if source in modes else SOURCES[source] for source in self.sources
+        ]
         return {
-            "proposals": " + ".join(SOURCES[source] for source in self.sources),
+            "proposals": " + ".join(names),
             "classifiers": self.classifiers,
             "box_regression": self.regression,
             "features": "once per image" if self.maps else "of each region",
         }
 
 
-def rows(classifiers: int, maps: bool) -> list[Row]:
-    """What is compared, with so many classifiers, and with a detector that looks once, or without."""
+def rows(recipe) -> list[Row]:
+    """What a `DetectionRecipe` compares."""
     both = tuple(SOURCES)
-    found = [Row((source,)) for source in SOURCES] + [Row(both), Row(both, regression=True)]
-    if classifiers > 1:
-        found += [Row(both, classifiers), Row(both, classifiers, regression=True)]
-    return found + ([Row(both, maps=True)] if maps else [])
+    alone = ([] if recipe.search_alone is None else [ALONE]) + list(SOURCES)
+    found = [Row((source,)) for source in alone]
+    for count in sorted({1, recipe.classifiers}):
+        found += [Row(both, count)] + ([Row(both, count, regression=True)] if recipe.regression else [])
+    return found + ([] if recipe.maps is None else [Row(both, maps=True)])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,16 +93,16 @@ class Measurement:
 
     def __init__(self, detector: RCNN, row: Row, split: Split):
         self.detector, self.split = detector, split
-        self.scores, self.moved = split.probabilities(row), []
-        for photo, boxes, scores in zip(split.photos, split.boxes(row), self.scores, strict=True):
+        self.candidates = []
+        for photo, boxes, scores in zip(split.photos, split.boxes(row), split.probabilities(row), strict=True):
             # Only box regression looks at the photo once more.
             image = None if detector.regression is None else photo.open()[0]
-            self.moved.append(detector.move(image, boxes, scores))
+            self.candidates.append(detector.find_candidates(image, boxes, scores))
 
     def detections(self, suppression: float):
         """What is found in each photo."""
         self.detector.suppression = suppression
-        return [self.detector.select(moved, scores) for moved, scores in zip(self.moved, self.scores, strict=True)]
+        return [self.detector.select(candidates) for candidates in self.candidates]
 
     def average_precision(self, suppression: float, **options) -> Scores:
         """How much of it is right."""

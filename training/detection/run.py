@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import logging
 import pathlib
-import shlex
 import sys
 
 import keras
@@ -12,20 +12,23 @@ import numpy as np
 
 import keras_inception
 from keras_inception import checkpoints
-from keras_inception.detection.annotations import AnnotatedPhotos, read_annotated
+from keras_inception.detection.annotations import AnnotatedPhotos
 from keras_inception.detection.box_regression import BoxRegression
 from keras_inception.detection.multibox import MultiBoxProposals
 from keras_inception.detection.rcnn import RCNN
 from keras_inception.detection.scoring import MapScorer, RegionScorer
+from keras_inception.hub import folder as folders
 from training.detection import multibox
 from training.detection.box_regression import fit_regression
+from training.detection.data import digest_of, read_splits
 from training.detection.maps import pooled_regions, train_head
 from training.detection.pictures import contact_sheet, draw_curves
 from training.detection.proposals import coverage, propose, write_array
 from training.detection.recipe import DetectionRecipe
 from training.detection.regions import cut_for_training
-from training.detection.rows import Measurement, Row, Split, choose, measure, rows, seconds_per_image, write
+from training.detection.rows import ALONE, Measurement, Row, Split, choose, measure, rows, seconds_per_image, write
 from training.detection.scores import probabilities
+from training.finish import command, session
 from training.run import claim
 from training.run import train as train_classifier
 
@@ -33,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 # Of the contact sheet: so many photos, and what is drawn on them.
 SHOWN, SURE = 12, 0.5
-# What the published detector gives: below that hardly anything is right.
-THRESHOLD = 0.05
 
 
 def train(recipe: DetectionRecipe, *, name: str, data_dir, work_dir, settings=()) -> list[dict]:
@@ -62,58 +63,50 @@ def train(recipe: DetectionRecipe, *, name: str, data_dir, work_dir, settings=()
 class _Run:
     def __init__(self, recipe, name, data_dir, work_dir, settings):
         self.recipe, self.name, self.work_dir, self.settings = recipe, name, work_dir, settings
-        self.train = read_annotated(data_dir, recipe.train_split)
-        # A class that only occurs here could not be learned: an error, that names it.
-        splits = (recipe.val_split, recipe.test_split)
-        self.val, self.test = (read_annotated(data_dir, split, self.train.classes) for split in splits)
-        claim(work_dir, recipe)
-        self.splits = {"train": self.train, "val": self.val, "test": self.test}
+        self.splits = read_splits(data_dir, recipe)
+        self.train, self.val, self.test = self.splits.values()
+        claim(work_dir, recipe, photos={split: digest_of(photos) for split, photos in self.splits.items()})
+        self.data = data_dir.resolve().name
 
     def all(self) -> list[dict]:
         proposals = {"selective_search": self._propose("selective_search", self.recipe.search)}
         proposer = self._multibox()
         proposals["multibox"] = self._propose("multibox", proposer)
         both = {split: _together(proposals, split) for split in self.splits}
+        if self.recipe.search_alone is not None:
+            proposals[ALONE] = self._propose(ALONE, self.recipe.search_alone)
         self._cut(both)
         scorers = {}
         for number in range(1, self.recipe.classifiers + 1):
             scorers[number] = RegionScorer(self._classifier(number), context=self.recipe.context)
         if self.recipe.maps is not None:
             scorers["maps"] = self._maps(both["train"])
-        regression = self._regression(scorers[1], both["train"])
+        regression = self._regression(scorers[1], both["train"]) if self.recipe.regression else None
         val, test = (self._scored(split, proposals, scorers) for split in ("val", "test"))
 
-        models = [scorers[number].models[0] for number in range(1, self.recipe.classifiers + 1)]
-        ensemble = RegionScorer(models, context=self.recipe.context)
-
-        def detector(row: Row, suppression=0.3, threshold=self.recipe.threshold) -> RCNN:
-            several = scorers["maps"] if row.maps else scorers[1] if row.classifiers == 1 else ensemble
-            sources = {"selective_search": self.recipe.search, "multibox": proposer}
-            moves = regression if row.regression else None
-            options = {"threshold": threshold, "suppression": suppression, "regression": moves}
-            return RCNN(several, [sources[each] for each in row.sources], classes=self.train.classes, **options)
-
-        chosen, curves, results = {}, {}, []
+        detectors = _Detectors(self.recipe, self.train.classes, scorers, proposer, regression)
+        results, curves = [], {}
         timed = [photo.open()[0] for photo in self.val.photos[: self.recipe.timed]]
-        for row in _shown("measuring", rows(self.recipe.classifiers, "maps" in scorers)):
-            suppression, on_val = choose(Measurement(detector(row), row, val), self.recipe.suppressions)
-            facts, scores = measure(Measurement(detector(row), row, test), suppression)
+        compared = rows(self.recipe)
+        for row in _shown("measuring", compared):
+            suppression, on_val = choose(Measurement(detectors.of(row), row, val), self.recipe.suppressions)
+            facts, scores = measure(Measurement(detectors.of(row), row, test), suppression)
             covered = coverage(self.test, test.boxes(row))
             facts |= {
-                "map50_val": None if np.isnan(on_val) else round(on_val, 4),
+                "map50_val": _known(on_val),
                 "suppression": suppression,
                 "proposals_per_image": round(covered.proposals, 1),
-                "coverage": round(covered.covered, 4),
+                "coverage": _known(covered.covered),
                 "coverage_by_class": {each: _known(value) for each, value in covered.by_class.items()},
-                "seconds_per_image": seconds_per_image(detector(row), timed),
+                "seconds_per_image": seconds_per_image(detectors.of(row), timed),
             }
-            results.append({**row.describe(), **facts})
-            chosen[row], curves[_title(results[-1])] = (on_val, suppression), scores
+            results.append({**row.describe(detectors.modes), **facts})
+            curves[_title(results[-1])] = scores
         write(self.work_dir / "results.json", results)
-        best = max(chosen, key=lambda row: np.nan_to_num(chosen[row][0], nan=-1.0))
-        number = list(chosen).index(best)
-        self._draw(curves, detector(best), best, test, chosen[best][1], results[number])
-        self._publish(detector(best, chosen[best][1], THRESHOLD), results[number])
+        row, result = max(zip(compared, results, strict=True), key=lambda pair: pair[1]["map50_val"] or 0.0)
+        best = detectors.of(row, result["suppression"])
+        self._publish(best, result)
+        self._draw(curves, best, row, test, result)
         return results
 
     def _propose(self, name, source) -> dict[str, list]:
@@ -158,16 +151,10 @@ class _Run:
             path.parent.mkdir(exist_ok=True)
             if path.exists():
                 continue
-            found = cut_for_training(
-                self.splits[split],
-                both[split],
-                path,
-                per_photo=counts[split],
-                size=self.recipe.size,
-                context=self.recipe.context,
-                seed=self.recipe.seed,
-                fill=self._fill(),
-            )
+            options = {"context": self.recipe.context, "seed": self.recipe.seed, "fill": self._fill()}
+            sizes = {"per_photo": counts[split], "size": self.recipe.size}
+            with _bar(f"regions, {file}", len(self.splits[split]), "photo") as bar:
+                found = cut_for_training(self.splits[split], both[split], path, **sizes, **options, progress=bar)
             logger.info("Regions, %s: %s", file, ", ".join(f"{count} {label}" for label, count in found.items()))
 
     def _fill(self):
@@ -181,7 +168,9 @@ class _Run:
         folder = self.work_dir / f"classifier_{number}"
         if not (folder / "model" / "keras_inception.json").exists():
             recipe = self.recipe.nth(number)
-            train_classifier(recipe, name=self.name, data_dir=self.work_dir / "regions", work_dir=folder)
+            made_by = command(self.name, self.settings, "detect")
+            regions = self.work_dir / "regions"
+            train_classifier(recipe, name=self.name, data_dir=regions, work_dir=folder, made_by=made_by)
         with _policy(self.recipe.precision):
             return keras_inception.from_hub(folder / "model")
 
@@ -219,36 +208,73 @@ class _Run:
         photos, found = self.splits[split], {}
         for name, scorer in scorers.items():
             for source, boxes in proposals.items():
-                folder = self.work_dir / "scores" / str(name) / source / split
+                if source == ALONE and name != 1:
+                    continue
+                # Of other weights or other boxes there is a folder of its own.
+                digest = hashlib.sha256(b"".join([self._weights(name), *(part.tobytes() for part in boxes[split])]))
+                folder = self.work_dir / "scores" / f"{name}" / f"{source}-{split}-{digest.hexdigest()[:12]}"
                 with _bar(f"classifier {name}, {source}, {split}", sum(map(len, boxes[split])), "region") as bar:
                     found[name, source] = probabilities(scorer, photos, boxes[split], folder, progress=bar)
         return Split(photos, {source: boxes[split] for source, boxes in proposals.items()}, found)
 
-    def _draw(self, curves, detector, row, test, suppression, result) -> None:
+    def _weights(self, name) -> bytes:
+        """What tells the weights of a classifier from others: the hash of its file, in the JSON beside it."""
+        place = self.work_dir / ("maps" if name == "maps" else f"classifier_{name}") / "model"
+        return (place / folders.CONFIG).read_bytes()
+
+    def _draw(self, curves, detector, row, test, result) -> None:
         some = dataclasses.replace(
             test,
             photos=AnnotatedPhotos(test.photos.name, test.photos.classes, test.photos.photos[:SHOWN]),
             proposals={source: boxes[:SHOWN] for source, boxes in test.proposals.items()},
             scores={key: scores[:SHOWN] for key, scores in test.scores.items()},
         )
-        found = Measurement(detector, row, some).detections(suppression)
+        found = Measurement(detector, row, some).detections(result["suppression"])
         contact_sheet(self.work_dir / "detections.png", some.photos, found, self.train.classes, threshold=SURE)
         title = f"{self.name}: mAP at 0.5 of the best {result['map50']:.1%}" if result["map50"] else self.name
-        draw_curves(self.work_dir / "curves.png", curves, title)
+        try:
+            draw_curves(self.work_dir / "curves.png", curves, title)
+        except ImportError as error:
+            logger.warning("%s", error)
 
     def _publish(self, detector, result) -> None:
         """The published folder of the best; one of an earlier call is replaced."""
         known = {name: result[name] for name in ("map50", "map50_95", "recall") if result[name] is not None}
         known |= {f"AP50 of {name}": value for name, value in result["by_class"].items() if value is not None}
-        known |= {"split": self.recipe.test_split, "protocol": "Pascal VOC 2010, IoU 0.5, chosen on the split val"}
-        command = f"python -m training.detect training/configs/{self.name}.py"
-        made = {"recipe": f"training/configs/{self.name}.py", "command": shlex.join([*command.split(), *self._set()])}
+        known |= {"dataset": self.data, "split": self.recipe.test_split}
+        known["protocol"] = f"Pascal VOC 2010, IoU 0.5; suppression chosen on {self.recipe.val_split}"
+        made = {
+            "recipe": f"training/configs/{self.name}.py",
+            "command": command(self.name, self.settings, "detect"),
+            **session(self.work_dir / "run.json"),
+        }
         place = self.work_dir / "detector"
-        keras_inception.push_to_hub(detector, place, metrics=known, provenance=made, dtype="float16")
+        keras_inception.push_to_hub(detector, place, metrics=known, provenance=made)
         logger.info("The best on %s is %s; it is %s", self.recipe.val_split, _title(result), place)
 
-    def _set(self):
-        return [word for setting in self.settings for word in ("--set", setting)]
+
+class _Detectors:
+    """The detectors of rows, whose parts they share."""
+
+    def __init__(self, recipe, classes, scorers, proposer, regression):
+        self.recipe, self.classes, self.scorers, self.regression = recipe, classes, scorers, regression
+        models = [scorers[number].model for number in range(1, recipe.classifiers + 1)]
+        self.ensemble = RegionScorer(models, context=recipe.context)
+        searches = {"selective_search": recipe.search, ALONE: recipe.search_alone}
+        self.modes = {name: search.mode for name, search in searches.items() if search is not None}
+        self.sources = {**searches, "multibox": proposer}
+
+    def of(self, row: Row, suppression: float = 0.3) -> RCNN:
+        """That of a row."""
+        one = self.scorers["maps" if row.maps else 1]
+        return RCNN(
+            one if row.classifiers == 1 else self.ensemble,
+            [self.sources[name] for name in row.sources],
+            classes=self.classes,
+            threshold=self.recipe.threshold,
+            suppression=suppression,
+            regression=self.regression if row.regression else None,
+        )
 
 
 def _together(proposals, split) -> list[np.ndarray]:
