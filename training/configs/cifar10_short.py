@@ -5,7 +5,8 @@
 As it stands, Table 1's modules with batch norm. Other networks by this recipe:
 
     --set stem=small_gabor                                          fixed Gabor filters of several sizes first
-    --set architecture=NetworkInNetwork --set variant=cifar10       Network in Network, which has no batch norm
+    --set architecture=NetworkInNetwork --set variant=cifar10       Network in Network, which has no batch norm, and so
+        --set learning_rate=0.025                                   learns at the rate of its authors' solver in Caffe
     --set 'widths=...'                                              what `python -m training.topology grow` prints
 
 `cifar10_naive` has naive modules instead, and with `--set seed=N` each begins anew.
@@ -24,5 +25,4 @@ recipe = dataclasses.replace(
     warmup_epochs=0.5,
     evaluate_every=1,
     checkpoint_every=200,
-    precision="float32",
 )
