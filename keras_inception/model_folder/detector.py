@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 import tempfile
 
 import numpy as np
@@ -41,30 +42,10 @@ def write(detector: RCNN, path, write_model, load_model, *, metrics=None, half=F
     """
     path = pathlib.Path(path)
     path.mkdir()
-    models, sources = {}, []
-    for source in detector.proposals:
-        if source is selective_search:
-            source = SelectiveSearch()
-        if type(source) is SelectiveSearch:
-            sources.append({"source": "selective_search", **dataclasses.asdict(source)})
-        elif type(source) is MultiBoxProposals:
-            name = f"multibox-{sum(name.startswith('multibox') for name in models) + 1}"
-            models[name] = source.model
-            sources.append({"source": name, "limit": source.limit, "threshold": source.threshold})
-        else:
-            raise ValueError(
-                f"expected proposals by SelectiveSearch or MultiBoxProposals; Received: {type(source).__name__}"
-            )
-    scorer = detector.scorer
-    if type(scorer) is MapScorer:
-        classifiers = [scorer.model]
-        scoring = {"scorer": "maps", "layer": scorer.layer, "scale": scorer.scale, "context": scorer.context}
-    elif type(scorer) is RegionScorer:
-        classifiers, scoring = scorer.models, {"scorer": "regions", "context": scorer.context}
-    else:
-        raise ValueError(f"expected a RegionScorer or a MapScorer; Received: {type(scorer).__name__}")
+    proposers, sources = _described_sources(detector.proposals)
+    classifiers, scoring = _described_scorer(detector.scorer)
     names = [f"classifier-{number}" for number in range(1, len(classifiers) + 1)]
-    models |= dict(zip(names, classifiers, strict=True))
+    models = proposers | dict(zip(names, classifiers, strict=True))
     options = {
         "classes": list(detector.classes),
         "classifiers": len(names),
@@ -79,7 +60,7 @@ def write(detector: RCNN, path, write_model, load_model, *, metrics=None, half=F
             written = pathlib.Path(scratch) / name
             write_model(model, written, half=half)
             for file in written.iterdir():
-                file.rename(path / f"{name}.{file.name}")
+                shutil.move(file, path / f"{name}.{file.name}")
     spec = folder.read_file(path, f"{names[0]}.{folder.CONFIG}", limit=folder.MAX_TEXT)
     spec = folder.parse(spec.decode("utf-8")).spec
     if detector.regression is not None:
@@ -90,6 +71,34 @@ def write(detector: RCNN, path, write_model, load_model, *, metrics=None, half=F
     published = folder.describe(path, spec, files, kind=KIND, **facts)
     _compare(detector, load(folder.read(path), load_model), half)
     return published
+
+
+def _described_sources(proposals) -> tuple[dict, list[dict]]:
+    """The models of the sources of proposals, by name, and all sources as JSON data."""
+    models, described = {}, []
+    for source in proposals:
+        source = SelectiveSearch() if source is selective_search else source
+        if type(source) is SelectiveSearch:
+            described.append({"source": "selective_search", **dataclasses.asdict(source)})
+        elif type(source) is MultiBoxProposals:
+            name = f"multibox-{len(models) + 1}"
+            models[name] = source.model
+            described.append({"source": name, "limit": source.limit, "threshold": source.threshold})
+        else:
+            raise ValueError(
+                f"expected proposals by SelectiveSearch or MultiBoxProposals; Received: {type(source).__name__}"
+            )
+    return models, described
+
+
+def _described_scorer(scorer) -> tuple[list, dict]:
+    """The classifiers of a scorer, and how it uses them, as JSON data."""
+    if type(scorer) is MapScorer:
+        facts = {"layer": scorer.layer, "scale": scorer.scale, "context": scorer.context}
+        return [scorer.model], {"scorer": "maps", **facts}
+    if type(scorer) is RegionScorer:
+        return scorer.models, {"scorer": "regions", "context": scorer.context}
+    raise ValueError(f"expected a RegionScorer or a MapScorer; Received: {type(scorer).__name__}")
 
 
 def _compare(detector, other, half) -> None:
