@@ -11,7 +11,9 @@ As it stands, Table 1's modules with batch norm. Other networks by this recipe:
 
 `cifar10_naive` has naive modules instead, and with `--set seed=N` each begins anew.
 
-Hardware, time and accuracy: not measured yet.
+Hardware and time: two cores of an AMD EPYC that knows bfloat16 (AVX-512), 34 minutes beside other work, of which a quiet
+machine needs ten.
+Accuracy: 74.43 %; behind Gabor filters 64.52 %; Network in Network 37.04 % (`training/results/comparison.json`).
 """
 
 import dataclasses
