@@ -535,10 +535,14 @@ def test_any_damage_to_the_file_is_one_sentence(tmp_path):
 
 
 def test_what_an_interrupt_leaves_is_kept(tmp_path, monkeypatch):
-    advance, state = Progress.advance, tmp_path / "state"
+    """In the middle of counting a photo, which is then counted once, when the evaluation goes on."""
+    add, state, calls = Tally.add, tmp_path / "state", []
 
-    def interrupted(self, photos):
-        advance(self, photos)
+    def interrupted(self, probabilities, labels):
+        add(self, probabilities, labels)
+        calls.append(labels)
+        if len(calls) < 2:
+            return
         # A process that was begun in the background ignores the signal, but for this.
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -547,13 +551,19 @@ def test_what_an_interrupt_leaves_is_kept(tmp_path, monkeypatch):
             signal.signal(signal.SIGINT, handler)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Progress, "advance", interrupted)
+        patched.setattr(Tally, "add", interrupted)
         keras_inception.evaluate(small_model(), pairs(), "144", batch_size=16, resume=state, progress=False)
     with np.load(state) as file:
         assert int(file["done"]) == 1
-    assert (
-        keras_inception.evaluate(small_model(), pairs(), "144", batch_size=16, resume=state, progress=False).images == 7
-    )
+        content = {name: file[name] for name in file}
+    options = {"batch_size": 16, "progress": False}
+    whole = keras_inception.evaluate(small_model(), pairs(), "144", **options)
+    resumed = keras_inception.evaluate(small_model(), pairs(), "144", resume=state, **options)
+    assert resumed.images == 7 and resumed.confusion.tolist() == whole.confusion.tolist()
+    with open(state, "wb") as file:
+        np.savez(file, **{**content, "done": 3})
+    with pytest.raises(ValueError, match="expected counts of 3 photos; Received: .*, with those of 1"):
+        keras_inception.evaluate(small_model(), pairs(), "144", resume=state, **options)
 
 
 def test_a_layer_of_somebodys_own_without_a_configuration(tmp_path):

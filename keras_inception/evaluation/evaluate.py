@@ -140,9 +140,7 @@ def evaluate_groups(models, dataset, protocol, groups, options: Options) -> list
         with _bar(photos, worker, progress.done, options.progress) as bar:
             for found, labels in averaged_photos(ensemble, left, protocol, preprocessing, options.batch_size):
                 labels = _outputs(labels, columns)
-                for tally, members in zip(progress.tallies, groups, strict=True):
-                    tally.add(found[:, members].mean(1), labels)
-                progress.advance(len(labels))
+                progress.add([found[:, members].mean(1) for members in groups], labels)
                 bar.update(len(labels))
     except KeyboardInterrupt:
         progress.save()

@@ -1,5 +1,6 @@
 """What is done of an evaluation, kept in a file, so that one that was killed goes on."""
 
+import copy
 import hashlib
 import json
 import os
@@ -25,7 +26,7 @@ class Progress:
     """
 
     def __init__(self, path, tallies, identity, *, worker=(0, 1)):
-        self.tallies, self.done = tallies, 0
+        self._state = 0, list(tallies)
         self.path = None if path is None else pathlib.Path(path)
         if self.path is None:
             return
@@ -35,6 +36,16 @@ class Progress:
         if self.path.exists():
             self._load()
         self._saved = time.monotonic()
+
+    @property
+    def done(self) -> int:
+        """How many photos are counted."""
+        return self._state[0]
+
+    @property
+    def tallies(self) -> list:
+        """The `Tally` of each group, of so many photos."""
+        return self._state[1]
 
     def _load(self):
         try:
@@ -48,15 +59,30 @@ class Progress:
                 "expected the file of this evaluation (the same weights, settings and data), or none; "
                 f"Received: {self.path}, of another"
             )
-        self.done = done
-        self.tallies = [
+        tallies = [
             type(tally).from_vector(vector, len(tally.top5))
             for tally, vector in zip(self.tallies, vectors, strict=True)
         ]
+        if any(tally.images != done for tally in tallies):
+            counts = ", ".join(str(tally.images) for tally in tallies)
+            raise ValueError(f"expected counts of {done} photos; Received: {self.path}, with those of {counts}")
+        self._state = done, tallies
 
-    def advance(self, photos: int) -> None:
-        """Some more photos are in the tallies."""
-        self.done += photos
+    def add(self, probabilities, labels) -> None:
+        """Counts some more photos: all of it or, where Ctrl-C comes in between, nothing.
+
+        Args:
+            probabilities: of each group, (n, classes).
+            labels: integers (n,).
+
+        Raises:
+            ValueError: as from `Tally.add`.
+            OSError: the file cannot be written.
+        """
+        tallies = copy.deepcopy(self.tallies)
+        for tally, part in zip(tallies, probabilities, strict=True):
+            tally.add(part, labels)
+        self._state = self.done + len(labels), tallies
         if self.path is not None and time.monotonic() - self._saved >= SAVE_EVERY:
             self.save()
 
@@ -65,9 +91,10 @@ class Progress:
         if self.path is None:
             return
         temporary = self.path.with_name(f"{self.path.name}.part")
-        vectors = {f"tally{number}": tally.to_vector() for number, tally in enumerate(self.tallies)}
+        done, tallies = self._state
+        vectors = {f"tally{number}": tally.to_vector() for number, tally in enumerate(tallies)}
         with open(temporary, "wb") as file:
-            np.savez(file, identity=self._identity, done=self.done, **vectors)
+            np.savez(file, identity=self._identity, done=done, **vectors)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self.path)

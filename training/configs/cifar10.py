@@ -9,7 +9,7 @@ the network knows them (`eval_size`). What else was tried, test accuracy in one 
 89.75 %, but 85.3 % with ten crops (`--limit 2000`), for such a network has never seen a thing larger than it is;
 patches of 40-100 % at 32 pixels, 18 epochs, 89.56 %; of 60-100 % at 32 pixels, 20 epochs, 89.74 %.
 
-Hardware and time: two cores of an Intel Xeon with AMX, 140 minutes beside other work.
+Hardware and time: two cores of an Intel Xeon with AMX, 140 minutes beside other work, and a pause.
 Accuracy: 90.01 %, the float16 file in one crop, and 90.54 % in ten (`keras-inception evaluate --weights cifar10 --data
 cifar10 --data-dir DATASETS --protocol 10`); 90.07 % as trained (`training/results/cifar10`).
 """
