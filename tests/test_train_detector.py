@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,7 +37,7 @@ weights = os.environ["TOY_WEIGHTS"]
 recipe = DetectionRecipe(
     classifier=Recipe(
         variant="batch_norm", stem="small", weights=weights, aux_heads=False, batch_norm_momentum=0.8, dropout=0.0,
-        dataset="arrays", sizes=(32,), resize_to=32, epochs=4, batch_size=32, learning_rate=0.05, schedule="cosine",
+        dataset="arrays", sizes=(32,), resize_to=32, epochs=8, batch_size=32, learning_rate=0.05, schedule="cosine",
         augmentation=Augmentation(crop="none", photometric=0.0, lighting=0.0), average=None, checkpoint_every=20,
     ),
     classifiers=2,
@@ -44,7 +45,7 @@ recipe = DetectionRecipe(
     search_alone=SelectiveSearch("quality", width=96, smallest=8, limit=60),
     multibox=MultiBoxOptions(weights, (32, 48), priors=8, epochs=2, batch_size=5, limit=8),
     maps=MapOptions("inception_3b_output", scale=0.5, epochs=2),
-    regions_per_photo=16, validation_regions_per_photo=8, regression_regions_per_photo=16, timed=2,
+    regions_per_photo=24, validation_regions_per_photo=8, regression_regions_per_photo=16, timed=2,
 )
 """
 
@@ -74,6 +75,7 @@ def voc(folder):
 def toys(tmp_path_factory):
     """The arguments of the program, but for the work directory; and the environment that the config wants."""
     place = tmp_path_factory.mktemp("toys")
+    keras.utils.set_random_seed(0)
     keras_inception.push_to_hub(
         keras_inception.GoogLeNet(
             weights=None, variant="batch_norm", stem="small", classes=5, input_shape=(32, 32, 3), widths=WIDTHS
