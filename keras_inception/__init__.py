@@ -1,6 +1,5 @@
 """GoogLeNet ("Going deeper with convolutions") for Keras 3, with its public pretrained weights."""
 
-from keras_inception import detection as detection
 from keras_inception.checkpoints import model_spec as model_spec
 from keras_inception.convert.checkpoint import CheckpointError as CheckpointError
 from keras_inception.evaluation.evaluate import evaluate as evaluate
@@ -22,3 +21,12 @@ from keras_inception.pretrained import GoogLeNet as GoogLeNet
 from keras_inception.pretrained import NetworkInNetwork as NetworkInNetwork
 from keras_inception.publishing import from_hub as from_hub
 from keras_inception.publishing import push_to_hub as push_to_hub
+
+
+def __getattr__(name):
+    # Importing detection takes a third of the time of all else, and few need it.
+    if name == "detection":
+        import importlib
+
+        return importlib.import_module("keras_inception.detection")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

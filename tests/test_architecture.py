@@ -84,3 +84,12 @@ def test_importing_the_package_loads_no_optional_package():
 def test_nothing_imports_training_or_tests():
     for path in FILES:
         assert not {name.split(".")[0] for name in imports(path, top_level_only=False)} & {"training", "tests"}
+
+
+def test_detection_is_imported_when_it_is_asked_for():
+    code = (
+        "import sys, keras_inception; before = 'keras_inception.detection' in sys.modules;"
+        "print(before, keras_inception.detection.RCNN.__name__, hasattr(keras_inception, 'nothing'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip().splitlines()[-1] == "False RCNN False"

@@ -4,39 +4,26 @@ import contextlib
 import json
 import math
 import os
-import pathlib
 import sys
-import warnings
 
 import keras
-from huggingface_hub.utils import tqdm
 
 from keras_inception import checkpoints
-from keras_inception.classify import classify_files, find_images
+from keras_inception.classify import classify_files
 from keras_inception.cli.loading import load
+from keras_inception.cli.photos import MAX_CARDS, find_photos, progress_bar, quiet_pil
 from keras_inception.contact_sheet import PHOTO, contact_sheet
 from keras_inception.evaluation.ensemble import classifier_output, is_logits
 from keras_inception_cli import complain, in_one_line, printable
 
-# A page with more photos than this is no picture any more.
-MAX_CARDS = 60
-# Up to this many photos are done before anyone looks for a progress bar.
-FEW = 8
-
 
 def classify(args) -> int:
-    folder = pathlib.Path(args.picture or ".").absolute().parent
-    if not folder.is_dir():
-        raise ValueError(f"expected an existing folder for the picture; Received: {folder}")
-
-    paths, problems = find_images(args.paths)
-    for problem in problems:
-        complain(problem)
+    paths, problems = find_photos(args)
     if not paths:
         return 1
     model = _with_softmax(load(args.weights, args.allow_unverified))
     options = {"top": args.top, "batch_size": args.batch_size, "labels": _labels(model)}
-    shown, done, failed = [], 0, len(problems)
+    shown, done, failed = [], 0, problems
     with (
         quiet_pil(args.debug),
         progress_bar(len(paths)) as progress,
@@ -72,12 +59,6 @@ def _with_softmax(model):
     return keras.Model(model.inputs, probabilities, name=model.name)
 
 
-def progress_bar(count: int):
-    """Of so many photos, on a terminal, where it takes long enough to look for one."""
-    # disable=None: only on a terminal.
-    return tqdm(total=count, unit=" photos", file=sys.stderr, disable=True if count <= FEW else None)
-
-
 def _labels(model):
     """Names for the outputs; numbers for a model that has none, for ten classes need not be CIFAR-10's."""
     spec = checkpoints.model_spec(model)
@@ -111,15 +92,3 @@ def _draw(args, results, count):
     photos = f"{len(cards)} of {count} photos" if count > len(cards) else f"{count} photo{'' if count == 1 else 's'}"
     weights = os.path.basename(os.path.normpath(args.weights)) if os.path.exists(args.weights) else args.weights
     contact_sheet(cards, "GoogLeNet", f"{weights} weights, {photos}").save(args.picture)
-
-
-@contextlib.contextmanager
-def quiet_pil(debug: bool = False):
-    """Hides PIL's warnings, of damaged EXIF data for one: what it warns of, it can read; not to debug.
-
-    The filters belong to the whole process: this is for the main thread, around all threads that read photos.
-    """
-    with warnings.catch_warnings():
-        if not debug:
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield

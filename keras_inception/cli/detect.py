@@ -2,10 +2,8 @@
 
 import json
 import os
-import pathlib
 
-from keras_inception.classify import find_images
-from keras_inception.cli.classify import MAX_CARDS, progress_bar, quiet_pil
+from keras_inception.cli.photos import MAX_CARDS, find_photos, progress_bar, quiet_pil
 from keras_inception.detection.picture import WIDTH, draw, page
 from keras_inception.detection.rcnn import RCNN
 from keras_inception.preprocessing import open_image
@@ -15,12 +13,7 @@ from keras_inception_cli import complain, in_one_line, printable
 
 def detect(args) -> int:
     """Prints what is found in each photo; 1 where one could not be read."""
-    folder = pathlib.Path(args.picture or ".").absolute().parent
-    if not folder.is_dir():
-        raise ValueError(f"expected an existing folder for the picture; Received: {folder}")
-    paths, problems = find_images(args.paths)
-    for problem in problems:
-        complain(problem)
+    paths, problems = find_photos(args)
     if not paths:
         return 1
     detector = from_hub(args.weights)
@@ -28,7 +21,7 @@ def detect(args) -> int:
         raise ValueError(
             f"expected a detector; Received: {args.weights}, a classifier, which `keras-inception classify` runs"
         )
-    pictures, captions, failed = [], [], len(problems)
+    pictures, captions, failed = [], [], problems
     with quiet_pil(args.debug), progress_bar(len(paths)) as progress:
         for path in paths:
             try:

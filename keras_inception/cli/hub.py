@@ -30,8 +30,8 @@ def publish_model(args) -> int:
         known, model = content.published, loading.load(content)
         options["metrics"] = {**known.metrics, **options["metrics"]}
         options["provenance"] = known.provenance
-        weights = folder.WEIGHTS if folder.WEIGHTS in known.files else f"classifier-1.{folder.WEIGHTS}"
-        if serialization.is_half(place / weights):
+        # Of a detector the first of its models.
+        if serialization.is_half(place / min(name for name in known.files if name.endswith(folder.WEIGHTS))):
             options["dtype"] = "float16"
         if (place / folder.CARD).exists():
             options["card"] = folder.read_text(place, folder.CARD, links=args.model.startswith("hf://"))

@@ -11,8 +11,8 @@ from keras_inception.detection.objects import Detections
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 # Of a page, in pixels: the width of a picture, the line of text under it, and the space between two.
 WIDTH, CAPTION, GAP = 640, 34, 16
-LONG = 4096  # and of the longer side at most, or else a strip would have no end
 SHORT = 640  # pixels of the shorter side that a photo is drawn with at least, or else the text would cover it
+LONG = 4096  # and of the longer side at most, or else a strip would have no end
 
 
 def draw(photo: Image.Image, found: Detections, classes, *, threshold: float = 0.0, captions: bool = True):

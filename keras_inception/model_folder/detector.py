@@ -158,15 +158,17 @@ def load(content: folder.Content, load_model) -> RCNN:
         classifier = MapScorer(classifiers[0], **scoring)
     else:
         classifier = RegionScorer(classifiers, context=options["context"])
-    regression = None
-    if REGRESSION in content.files:
-        name = content.name(REGRESSION)
-        tensors = serialization.parse(content.files[REGRESSION], content.published.spec, name).tensors
-        if set(tensors) != {REGRESSION_WEIGHTS}:
-            raise ValueError(f"expected {REGRESSION_WEIGHTS} in {REGRESSION}; Received: {sorted(tensors)!r:.100}")
-        regression = BoxRegression(tensors[REGRESSION_WEIGHTS])
     facts = {name: options[name] for name in ("classes", "threshold", "suppression", "candidates")}
-    return RCNN(classifier, sources, regression=regression, **facts)
+    return RCNN(classifier, sources, regression=_regression(content), **facts)
+
+
+def _regression(content) -> BoxRegression | None:
+    if REGRESSION not in content.files:
+        return None
+    tensors = serialization.parse(content.files[REGRESSION], content.published.spec, content.name(REGRESSION)).tensors
+    if set(tensors) != {REGRESSION_WEIGHTS}:
+        raise ValueError(f"expected {REGRESSION_WEIGHTS} in {REGRESSION}; Received: {sorted(tensors)!r:.100}")
+    return BoxRegression(tensors[REGRESSION_WEIGHTS])
 
 
 def _source(described, content, load_model):
@@ -184,13 +186,13 @@ def _source(described, content, load_model):
 
 def _check(given: dict, kinds: dict) -> None:
     """Raises ValueError unless these are the names, and the values are of these kinds; None: which is known later."""
-    wrong = {name: given.get(name) for name in {*given, *kinds} if not _is_of(given, name, kinds)}
+
+    def fits(name):
+        kind = kinds[name]
+        return kind is None or isinstance(given[name], kind) and not isinstance(given[name], bool)
+
+    wrong = {
+        name: given.get(name) for name in {*given, *kinds} if name not in given or name not in kinds or not fits(name)
+    }
     if wrong:
         raise ValueError(f"expected {', '.join(sorted(kinds))} of a detector; Received: {wrong!r:.200}")
-
-
-def _is_of(given, name, kinds):
-    if name not in given or name not in kinds:
-        return False
-    kind = kinds[name]
-    return kind is None or isinstance(given[name], kind) and (not isinstance(given[name], bool) or kind is bool)

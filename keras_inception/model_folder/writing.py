@@ -10,11 +10,9 @@ import numpy as np
 
 from keras_inception import checkpoints
 from keras_inception.convert.checkpoint import Checkpoint
-from keras_inception.detection.rcnn import RCNN
 from keras_inception.hub import architecture, folder, serialization
 from keras_inception.labels import label_set
 from keras_inception.layers.pixels import find_pixels, takes_pixels
-from keras_inception.model_folder import detector
 from keras_inception.model_folder.loading import ACTIVATIONS, dtype_policy, first_pixels, load, output_classes
 from keras_inception.models import families
 from keras_inception.models.spec import NetworkSpec
@@ -42,7 +40,11 @@ def write(
     Raises:
         ValueError: the model cannot be published so that it loads back the same.
     """
+    from keras_inception.detection.rcnn import RCNN  # here, for importing it takes time
+
     if isinstance(model, RCNN):
+        from keras_inception.model_folder import detector
+
         if given := [name for name, value in {"preprocessing": preprocessing, "labels": labels}.items() if value]:
             raise ValueError(f"expected {' and '.join(given)} only of a classifier; Received: a detector")
         return detector.write(model, path, write, load, metrics=metrics, half=half, provenance=provenance)

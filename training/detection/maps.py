@@ -4,20 +4,16 @@ import keras
 import numpy as np
 
 from keras_inception.detection.annotations import AnnotatedPhotos
-from keras_inception.detection.sampling import match, sample
 from keras_inception.detection.scoring import MapScorer
+from training.detection.regions import draw_regions
 
 
 def pooled_regions(scorer: MapScorer, photos: AnnotatedPhotos, proposals, per_photo: int, *, seed=0, progress=None):
-    """Regions of maps to train on, drawn as `cut_for_training` draws regions of images.
+    """Regions of maps to train on.
 
     Args:
         scorer: what looks at the photos.
-        photos: the photos.
-        proposals: boxes (n, 4) of each; the annotated boxes themselves are added.
-        per_photo: regions of each.
-        seed: decides which.
-        progress: is called with 1 after each photo.
+        photos, proposals, per_photo, seed, progress: as of `draw_regions`.
 
     Returns:
         Maps, float16 (n, side, side, c), and labels (n,).
@@ -26,20 +22,10 @@ def pooled_regions(scorer: MapScorer, photos: AnnotatedPhotos, proposals, per_ph
         ValueError: a photo cannot be decoded, or there is nothing to learn from.
         OSError: a file cannot be read.
     """
-    background, rng = len(photos.classes), np.random.default_rng(seed)
     maps, labels = [], []
-    for photo, boxes in zip(photos, proposals, strict=True):
-        image, objects = photo.open()
-        boxes = np.concatenate([objects.boxes, boxes])
-        shown = match(boxes, objects, background).labels
-        drawn = sample(shown, per_photo, background, rng)
-        if len(drawn):
-            maps.append(scorer.regions(image, boxes[drawn]).astype(np.float16))
-            labels.append(shown[drawn])
-        if progress is not None:
-            progress(1)
-    if not maps:
-        raise ValueError(f"expected photos with something to learn from; Received: {photos.name}, with nothing")
+    for image, boxes, shown in draw_regions(photos, proposals, per_photo, seed=seed, progress=progress):
+        maps.append(scorer.regions(image, boxes).astype(np.float16))
+        labels.append(shown)
     return np.concatenate(maps), np.concatenate(labels)
 
 

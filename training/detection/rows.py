@@ -125,10 +125,10 @@ def measure(measurement: Measurement, suppression: float) -> tuple[dict, Scores]
     scores = measurement.average_precision(suppression, rule=RULE)
     stricter = measurement.average_precision(suppression, rule="coco", thresholds=COCO_THRESHOLDS)
     facts = {
-        "map50": _rounded(scores.mean),
-        "by_class": {name: _rounded(value) for name, value in scores.per_class.items()},
-        "recall": _rounded(scores.recall),
-        "map50_95": _rounded(stricter.mean),
+        "map50": rounded(scores.mean),
+        "by_class": {name: rounded(value) for name, value in scores.per_class.items()},
+        "recall": rounded(scores.recall),
+        "map50_95": rounded(stricter.mean),
     }
     return facts, scores
 
@@ -163,7 +163,7 @@ def write(path, found: list[dict]) -> None:
     path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
-def _rounded(value):
+def rounded(value):
     """A number with four digits, and JSON's own name for none."""
     return None if math.isnan(value) else round(value, 4)
 

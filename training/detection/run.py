@@ -7,7 +7,6 @@ import logging
 import pathlib
 import sys
 
-import keras
 import numpy as np
 
 import keras_inception
@@ -18,6 +17,7 @@ from keras_inception.detection.multibox import MultiBoxProposals
 from keras_inception.detection.rcnn import RCNN
 from keras_inception.detection.scoring import MapScorer, RegionScorer
 from keras_inception.hub import folder as folders
+from keras_inception.model_folder.loading import dtype_policy
 from training.detection import multibox
 from training.detection.box_regression import fit_regression
 from training.detection.data import digest_of, read_splits
@@ -26,7 +26,18 @@ from training.detection.pictures import contact_sheet, draw_curves
 from training.detection.proposals import coverage, propose, write_array
 from training.detection.recipe import DetectionRecipe
 from training.detection.regions import cut_for_training
-from training.detection.rows import ALONE, Measurement, Row, Split, choose, measure, rows, seconds_per_image, write
+from training.detection.rows import (
+    ALONE,
+    Measurement,
+    Row,
+    Split,
+    choose,
+    measure,
+    rounded,
+    rows,
+    seconds_per_image,
+    write,
+)
 from training.detection.scores import probabilities
 from training.finish import command, session
 from training.run import claim
@@ -93,11 +104,11 @@ class _Run:
             facts, scores = measure(Measurement(detectors.of(row), row, test), suppression)
             covered = coverage(self.test, test.boxes(row))
             facts |= {
-                "map50_val": _known(on_val),
+                "map50_val": rounded(on_val),
                 "suppression": suppression,
                 "proposals_per_image": round(covered.proposals, 1),
-                "coverage": _known(covered.covered),
-                "coverage_by_class": {each: _known(value) for each, value in covered.by_class.items()},
+                "coverage": rounded(covered.covered),
+                "coverage_by_class": {each: rounded(value) for each, value in covered.by_class.items()},
                 "seconds_per_image": seconds_per_image(detectors.of(row), timed),
             }
             results.append({**row.describe(detectors.modes), **facts})
@@ -138,7 +149,7 @@ class _Run:
         def trunk():
             return keras_inception.GoogLeNet(include_top=False, weights=weights, input_shape=(*size, 3))
 
-        with _policy(precision), _bar("MultiBox", options["epochs"], "epoch") as bar:
+        with dtype_policy(precision), _bar("MultiBox", options["epochs"], "epoch") as bar:
             folder = self.work_dir / "multibox"
             model = multibox.train(trunk, self.train, folder, **options, seed=self.recipe.seed, progress=bar)
         return MultiBoxProposals(model, **proposing)
@@ -166,19 +177,19 @@ class _Run:
 
     def _classifier(self, number: int):
         folder = self.work_dir / f"classifier_{number}"
-        if not (folder / "model" / "keras_inception.json").exists():
+        if not (folder / "model" / folders.CONFIG).exists():
             recipe = self.recipe.nth(number)
             made_by = command(self.name, self.settings, "detect")
             regions = self.work_dir / "regions"
             train_classifier(recipe, name=self.name, data_dir=regions, work_dir=folder, made_by=made_by)
-        with _policy(self.recipe.precision):
+        with dtype_policy(self.recipe.precision):
             return keras_inception.from_hub(folder / "model")
 
     def _maps(self, proposals) -> MapScorer:
         """A detector's scorer that looks once, begun with the first classifier."""
         options, place = self.recipe.maps, self.work_dir / "maps" / "model"
-        trained = (place / "keras_inception.json").exists()
-        with _policy(self.recipe.precision):
+        trained = (place / folders.CONFIG).exists()
+        with dtype_policy(self.recipe.precision):
             source = place if trained else self.work_dir / "classifier_1" / "model"
             model = keras_inception.from_hub(source)
             scorer = MapScorer(model, options.layer, scale=options.scale, context=self.recipe.context)
@@ -288,21 +299,6 @@ def _title(result: dict) -> str:
     once = ", features once per image" if result["features"] == "once per image" else ""
     share = "-" if result["map50"] is None else f"{result['map50']:.1%}"
     return f"{result['proposals']}{several}{moved}{once}: {share}"
-
-
-def _known(value):
-    return None if np.isnan(value) else round(value, 4)
-
-
-@contextlib.contextmanager
-def _policy(name: str):
-    """Another dtype policy for what is built meanwhile."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 @contextlib.contextmanager
