@@ -13,11 +13,11 @@ import tensorflow as tf
 from test_datasets import CIFAR10, encoded, prepare_tiles, write
 
 from keras_inception.datasets import ArraySource, FolderSource, TFDSSource
-from training import array_pipeline
+from training import array_pipeline, augmentation
 from training.array_pipeline import evaluation_batches as array_evaluation_batches
 from training.array_pipeline import training_batches as array_batches
 from training.input_pipeline import evaluation_batches, training_batches
-from training.options import Augmentation
+from training.options import INTERPOLATIONS, Augmentation
 from training.program import one_sentence
 
 PLAIN = Augmentation(crop="none", mirror=False, photometric=0.0, lighting=0.0)
@@ -483,24 +483,84 @@ def test_errors_of_choices():
         array_evaluation_batches(arrays(), size=8, resize_to=4, batch_size=8)
 
 
-@pytest.mark.parametrize("change", [{"crop": "area"}, {"crop": "window"}, {"photometric": 0.5}, {"lighting": 0.1}])
+@pytest.mark.parametrize("change", [{"photometric": 0.5}, {"lighting": 0.1}])
 def test_what_needs_tensorflow_is_said(change):
-    options = Augmentation(**{"crop": "shift", "photometric": 0.0, "lighting": 0.0, **change})
-    with pytest.raises(ValueError, match="expected crop shift or none, .* or TensorFlow, which all else needs"):
+    options = Augmentation(**{"photometric": 0.0, "lighting": 0.0, **change})
+    with pytest.raises(ValueError, match="expected photometric=0 and lighting=0, or TensorFlow, which both need"):
         array_batches(arrays(), size=8, batch_size=8, augmentation=options, seed=0, epochs=[0])
 
 
 @pytest.mark.parametrize("shape, size", [((8, 8), 4), ((9, 7), 4), ((5, 6), 8), ((32, 32), 24), ((4, 4), 4)])
-def test_resizing_by_area_is_tensorflows(shape, size):
+@pytest.mark.parametrize("method", INTERPOLATIONS)
+def test_resizing_is_tensorflows(method, shape, size):
+    """Of a window of a larger image, of which nothing outside has a share; down to a half, where TensorFlow halves."""
     images = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), "uint8")
-    expected = tf.image.resize(images, (size, size), "area").numpy()
-    assert np.abs(array_pipeline._resized(images, size) - expected).max() < 0.501
+    height, width = shape
+    rows = array_pipeline.shares(method, [1, 1], [height - 1] * 2, height, size)
+    columns = array_pipeline.shares(method, [0, 0], [width - 1] * 2, width, size)
+    expected = np.stack([augmentation._resized(window, size, method) for window in images[:, 1:, :-1]])
+    assert np.abs(array_pipeline._resampled(images, rows, columns) - expected).max() < 0.7, "of rounding, and a table"
 
 
-def test_resizing_by_area_by_hand():
+def test_shares_by_hand():
     # Three pixels to two: each new one covers one and a half old ones.
-    expected = [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]]
-    np.testing.assert_allclose(array_pipeline._area_weights(3, 2), expected, rtol=1e-6)
+    expected = [[0, 2 / 3, 1 / 3, 0], [0, 0, 1 / 3, 2 / 3]]
+    np.testing.assert_allclose(array_pipeline.shares("area", [1], [3], 4, 2)[0], expected, rtol=1e-6)
+    # Two pixels to four, a quarter of a pixel from the middles of the old ones; at the borders nothing else is there.
+    expected = [[1, 0, 0], [0.75, 0.25, 0], [0.25, 0.75, 0], [0, 1, 0]]
+    np.testing.assert_allclose(array_pipeline.shares("bilinear", [0], [2], 3, 4)[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(array_pipeline.shares("nearest", [0], [3], 3, 2)[0], [[1, 0, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_no_pixel_is_passed_over_where_a_window_shrinks(method):
+    found = array_pipeline.shares(method, [0], [40], 40, 4)[0].sum(0)
+    assert (found != 0).all() and found.sum() == pytest.approx(4)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (20, 31), (64, 9)])
+@pytest.mark.parametrize("options", [{}, {"area": (0.4, 1.0)}, {"crop": "window"}, {"aspect": (0.5, 0.6)}])
+def test_patches_are_those_that_tensorflow_chooses_by_equal_draws(shape, options):
+    options = Augmentation(**options)
+    draws = np.random.default_rng(2).random((500, 4))
+    ours = array_pipeline.windows(draws, *shape, options).T
+    theirs = [augmentation._window(tf.constant(draw, "float32"), *map(tf.constant, shape), options) for draw in draws]
+    difference = np.abs(ours - np.stack(theirs))
+    assert difference.max() <= 1 and (difference > 0).mean() < 0.01, "float32 may round a side to another pixel"
+    top, left, height, width = ours.T
+    assert (ours[:, :2] >= 0).all() and (top + height <= shape[0]).all() and (left + width <= shape[1]).all()
+
+
+@pytest.mark.parametrize("crop", ["area", "window", "shift", "none"])
+def test_views_are_those_that_tensorflow_makes_of_equal_draws(crop, monkeypatch):
+    options = Augmentation(crop=crop, area=(0.2, 1.0), photometric=0.0, lighting=0.0, shift=3)
+    images = np.random.default_rng(3).integers(0, 256, (60, 20, 20, 3), "uint8")
+    draws = np.random.default_rng(4).random((60, 10)).astype("float32")
+    ours = array_pipeline.augment(images, draws[:, : array_pipeline.DRAWS].astype("float64"), 12, options)
+    left = iter(draws)
+    monkeypatch.setattr(tf.random, "stateless_uniform", lambda shape, seed: tf.constant(next(left)))
+    theirs = np.stack([augmentation.augment(image, (0, 0), 12, options).numpy() for image in images])
+    difference = np.abs(ours.astype(int) - theirs).max((1, 2, 3))
+    # Without a patch the whole image shrinks: by area here, and by TensorFlow's antialiased kernel there. A mirrored
+    # patch may round to the other of its two nearest pixels, and a side to another length.
+    assert crop == "none" or np.mean(difference <= 1) > 0.85, np.sort(difference)
+    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+    if crop == "none":
+        assert difference.max() < 60
+
+
+def test_the_views_of_patches_are_functions_of_seed_epoch_and_example():
+    options = Augmentation(photometric=0.0, lighting=0.0)
+    settings = {"size": 8, "batch_size": 8, "augmentation": options, "seed": 1}
+    whole = collected(array_batches(arrays(), epochs=[0, 1], **settings))
+    assert len(whole) == 10
+    assert_equal(collected(array_batches(arrays(), epochs=[0, 1], first_step=3, **settings)), whole[3:])
+    assert_equal(collected(array_batches(arrays(), epochs=[1], **settings)), whole[5:])
+    halves = [collected(array_batches(arrays(), epochs=[0, 1], worker=(i, 2), **settings)) for i in range(2)]
+    for batch, *parts in zip(whole, *halves, strict=True):
+        assert_equal([tuple(map(np.concatenate, zip(*parts, strict=True)))], [batch])
+    views = [{image.tobytes() for images, *_ in epoch for image in images} for epoch in (whole[:5], whole[5:])]
+    assert not views[0] & views[1]
 
 
 def test_windows_are_those_of_the_padded_image_and_all_of_them_occur():

@@ -1,4 +1,11 @@
-"""`training.input_pipeline` for arrays in memory, in NumPy: for a machine without TensorFlow."""
+"""`training.input_pipeline` for arrays in memory, in NumPy: for a machine without TensorFlow.
+
+All images of a batch are resized together: each by two matrices, which hold the share of every stored row, and of every
+stored column, in every new one.
+"""
+
+import collections
+import concurrent.futures
 
 import numpy as np
 
@@ -7,7 +14,7 @@ from training.input_pipeline import rows_of, steps_left, steps_per_epoch
 
 def knows(augmentation) -> bool:
     """Whether NumPy alone can do what an augmentation says."""
-    return augmentation.crop in ("shift", "none") and not augmentation.photometric and not augmentation.lighting
+    return not augmentation.photometric and not augmentation.lighting
 
 
 def training_batches(
@@ -21,14 +28,14 @@ def training_batches(
     first_step: int = 0,
     worker: tuple[int, int] = (0, 1),
 ):
-    """`input_pipeline.training_batches` of an `ArraySource`, in NumPy: shifts, mirror and resizing by area.
+    """`input_pipeline.training_batches` of an `ArraySource`, in NumPy: patches, windows, shifts, mirror.
 
     The choices are a function of seed, epoch and index as well, but not those that TensorFlow makes.
 
     Args:
         source: a `keras_inception.datasets.ArraySource`.
         size, batch_size, seed, epochs, first_step, worker: as for `input_pipeline.training_batches`.
-        augmentation: an `Augmentation` with `crop="shift"` or `"none"`, photometric and lighting 0.
+        augmentation: an `Augmentation` with photometric and lighting 0.
 
     Returns:
         An iterator of tuples of arrays, as from `input_pipeline.training_batches`.
@@ -40,28 +47,20 @@ def training_batches(
     steps_left(per_epoch, first_step, len(epochs))  # says what is wrong with either
     if not knows(augmentation):
         raise ValueError(
-            "expected crop shift or none, photometric=0 and lighting=0, or TensorFlow, which all else needs; "
-            f"Received: {augmentation}"
+            f"expected photometric=0 and lighting=0, or TensorFlow, which both need; Received: {augmentation}"
         )
-    shift = augmentation.shift if augmentation.crop == "shift" else 0
-
-    def batch(epoch, order, step):
-        start = step * batch_size + worker[0] * rows
-        indices = order[start : start + rows]
-        views = [
-            _shifted(source.images[i], shift, augmentation.mirror, np.random.default_rng((seed, epoch, i, 1)))
-            for i in indices
-        ]
-        images = np.stack(views)
-        return _resized(images if shift else _central_square(images), size), source.labels[indices], np.ones(rows, "f4")
 
     def batches():
         for number, epoch in enumerate(epochs):
-            order = np.random.default_rng((seed, epoch)).permutation(len(source))
+            generator = np.random.default_rng((seed, epoch))
+            order, draws = generator.permutation(len(source)), generator.random((len(source), DRAWS))
             for step in range(0 if number else first_step, per_epoch):
-                yield batch(epoch, order, step)
+                start = step * batch_size + worker[0] * rows
+                chosen = order[start : start + rows]
+                images = augment(source.images[chosen], draws[chosen], size, augmentation)
+                yield images, source.labels[chosen], np.ones(rows, "f4")
 
-    return batches()
+    return _ahead(batches())
 
 
 def evaluation_batches(
@@ -97,18 +96,127 @@ def evaluation_batches(
     return (batch(start + worker[0] * rows) for start in range(0, len(source), batch_size))
 
 
-def _shifted(image, shift, mirror, rng):
-    """A random window of the stored size over reflected borders, mirrored in half of the cases; uint8."""
-    if shift:
-        top, left = rng.integers(-shift, shift + 1, 2)
-        image = image[_reflected(top, image.shape[0])][:, _reflected(left, image.shape[1])]
-    return image[:, ::-1] if mirror and rng.random() < 0.5 else image
+def _ahead(batches, count: int = 2):
+    """The same batches, `count` of which are made by a thread while those before are used."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = collections.deque(pool.submit(next, batches, None) for _ in range(count))
+        while (batch := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, batches, None))
+            yield batch
 
 
-def _reflected(start, length):
-    """Indices of `length` pixels from `start`, reflected at the borders without repeating the border's own pixel."""
+DRAWS = 6  # numbers that `augment` needs for an image
+
+
+def augment(images, draws, size: int, options) -> np.ndarray:
+    """One training view of each image, as `training.augmentation.augment` makes it of equal draws.
+
+    Args:
+        images: uint8 (n, h, w, 3).
+        draws: random numbers in [0, 1), (n, 6): four for the window, one for the interpolation, one for the mirror.
+        size: height and width of the result in pixels.
+        options: an `Augmentation`; photometric and lighting are left out.
+
+    Returns:
+        uint8 (n, size, size, 3).
+    """
+    height, width = images.shape[1:3]
+    mirrored = draws[:, 5] < (0.5 if options.mirror else 0)
+    if options.crop in ("area", "window"):
+        tops, lefts, heights, widths = windows(draws[:, :4], height, width, options)
+        chosen = _below(draws[:, 4], len(options.interpolations))
+        rows = np.empty((len(images), size, height), "float32")
+        columns = np.empty((len(images), size, width), "float32")
+        for number, method in enumerate(options.interpolations):
+            ours = chosen == number
+            rows[ours] = shares(method, tops[ours], heights[ours], height, size)
+            columns[ours] = shares(method, lefts[ours], widths[ours], width, size)
+        columns[mirrored] = columns[mirrored, ::-1]
+        return _resampled(images, rows, columns)
+    if options.crop == "shift":
+        tops, lefts = (_below(draws[:, :2], 2 * options.shift + 1) - options.shift).T
+        rows, columns = _reflected(tops, height), _reflected(lefts, width)
+        images = images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None]]
+    else:
+        images = _central_square(images)
+    return _resized(np.where(mirrored[:, None, None, None], images[:, :, ::-1], images), size)
+
+
+def windows(draws, height: int, width: int, options) -> np.ndarray:
+    """The patches that chance chooses of images of one size, as `training.augmentation` chooses them.
+
+    Args:
+        draws: random numbers in [0, 1), (n, 4).
+        height, width: of the images in pixels.
+        options: an `Augmentation` with `crop="area"` or `"window"`.
+
+    Returns:
+        Tops, lefts, heights and widths in pixels, integers (4, n).
+    """
+    if options.crop == "window":
+        sides = np.full((len(draws), 2), max(1, round(options.window * min(height, width))))
+    else:
+        ratio = width / height
+        nearest = min(max(ratio, options.aspect[0]), options.aspect[1])
+        largest = min(ratio, nearest) / max(ratio, nearest)
+        low, high = (min(share, largest) for share in options.area)
+        area = low + draws[:, 0] * (high - low)
+        low = np.maximum(np.log(area * ratio), np.log(options.aspect[0]))
+        high = np.minimum(np.log(ratio / area), np.log(options.aspect[1]))
+        aspect = low + draws[:, 1] * (high - low)  # its logarithm
+        sides = np.sqrt(area * height * width)[:, None] * np.exp(np.stack([-aspect, aspect], 1) / 2)
+        sides = np.round(sides).astype(int).clip(1, (height, width))
+    corners = _below(draws[:, 2:], np.array([height, width]) - sides + 1)
+    return np.concatenate([corners, sides], 1).T
+
+
+def shares(method: str, starts, lengths, stored: int, size: int) -> np.ndarray:
+    """The share of each stored pixel in each new one, along one side of some windows.
+
+    Args:
+        method: `"bilinear"`, `"bicubic"` (Keys'), `"nearest"` or `"area"`. The first two are those of `tf.image.resize`
+            up to where a window shrinks to a half; beyond, their kernels are widened, so that no pixel is passed over.
+        starts, lengths: of the windows, integers (n,).
+        stored: pixels of the stored side.
+        size: new pixels.
+
+    Returns:
+        float32 (n, size, stored); the shares of a new pixel sum up to 1.
+    """
+    starts, lengths = (np.asarray(values)[:, None, None] for values in (starts, lengths))
+    new, pixels, scale = np.arange(size)[:, None], np.arange(stored), lengths / size
+    if method == "nearest":
+        return (pixels == starts + (2 * new + 1) * lengths // (2 * size)).astype("float32")
+    if method == "area":
+        begin = starts + new * scale
+        found = (np.minimum(begin + scale, pixels + 1) - np.maximum(begin, pixels)).clip(0)
+    else:
+        distance = np.abs(pixels - (starts + (new + 0.5) * scale - 0.5)) / np.maximum(1, scale / 2)
+        inside = (starts <= pixels) & (pixels < starts + lengths)
+        found = {"bilinear": _triangle, "bicubic": _keys}[method](distance) * inside
+    return (found / found.sum(-1, keepdims=True)).astype("float32")
+
+
+def _triangle(distance):
+    return (1 - distance).clip(0)
+
+
+def _keys(distance):
+    """Keys' cubic kernel, a = -1/2 (Cubic convolution interpolation, 1981)."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0))
+
+
+def _below(draws, counts):
+    """Whole numbers from 0 to `counts` - 1, for draws from [0, 1)."""
+    return (draws * counts).astype(int)
+
+
+def _reflected(starts, length):
+    """Indices of `length` pixels from each start, reflected at the borders without repeating the border's own pixel."""
     period = max(2 * (length - 1), 1)
-    index = (start + np.arange(length)) % period
+    index = (starts[:, None] + np.arange(length)) % period
     return np.minimum(index, period - index)
 
 
@@ -123,15 +231,15 @@ def _resized(images, size):
     """uint8 (n, h, w, 3) to uint8 (n, size, size, 3): each pixel is the mean of the area that it covers."""
     if images.shape[1:3] == (size, size):
         return images
-    images = images.astype("float32")
-    down, across = (_area_weights(length, size) for length in images.shape[1:3])
-    means = np.einsum("yi,nijc,xj->nyxc", down, images, across, optimize=True)
-    return (means + 0.5).astype("uint8")
+    return _resampled(images, *(shares("area", [0], [length], length, size) for length in images.shape[1:3]))
 
 
-def _area_weights(length, size):
-    """The share of each of `length` stored pixels in each of `size` new ones: float32 (size, length)."""
-    edges = np.arange(size + 1) * (length / size)
-    pixels = np.arange(length)
-    overlap = np.minimum(edges[1:, np.newaxis], pixels + 1) - np.maximum(edges[:-1, np.newaxis], pixels)
-    return (overlap.clip(0) * (size / length)).astype("float32")
+def _resampled(images, rows, columns):
+    """uint8 (n, h, w, 3) to uint8 (n, s, s, 3), by the shares of rows (n or 1, s, h) and of columns (n or 1, s, w)."""
+    n, height, width, channels = images.shape
+    size = rows.shape[1]
+    # Two products for each image, of the longest rows that there are.
+    down = rows @ images.reshape(n, height, width * channels).astype("float32")
+    across = down.reshape(n, size, width, channels).swapaxes(1, 2).reshape(n, width, size * channels)
+    result = (columns @ across).reshape(n, size, size, channels).swapaxes(1, 2)
+    return (result.clip(0, 255) + 0.5).astype("uint8")
