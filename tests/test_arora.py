@@ -5,7 +5,15 @@ import inspect
 import numpy as np
 import pytest
 
-from keras_inception.topology.arora import RecoveredLayer, SparseNetwork, hidden_values, recover, related_pairs, score
+from keras_inception.topology.arora import (
+    RecoveredLayer,
+    SparseNetwork,
+    communities,
+    hidden_values,
+    recover,
+    related_pairs,
+    score,
+)
 
 
 def test_a_random_network_is_as_the_theorem_has_it():
@@ -21,7 +29,7 @@ def test_a_random_network_is_as_the_theorem_has_it():
     assert 0.1 < seen.mean() < 0.25, "three of the six children are turned on, twice"
 
 
-@pytest.mark.parametrize("degree, density, samples", [(8, 0.005, 20_000), (12, 0.004, 20_000)])
+@pytest.mark.parametrize("degree, density, samples", [(8, 0.005, 20_000), (24, 0.005, 20_000)])
 def test_the_layer_above_a_thousand_units_is_recovered(degree, density, samples):
     network = SparseNetwork.random(1000, degree, density)
     (layer,) = recover(network.sample(samples))
@@ -74,6 +82,14 @@ def test_a_network_that_can_be_seen_through():
     np.testing.assert_array_equal(hidden_values(seen, list(layer.children), share=0.8), hidden)
     found = score(layer, weights[:, ::-1])
     assert (found.recall, found.precision, found.units) == (1, 1, 1) and found.order.tolist() == [2, 1, 0]
+
+
+def test_a_pair_that_is_never_on_together_is_no_set():
+    seen = np.eye(4, dtype=bool)[np.arange(40) % 4]
+    seen[:20, 1] = seen[:20, 0]
+    related = np.zeros((4, 4), bool)
+    related[0, 1] = related[1, 0] = related[2, 3] = related[3, 2] = True
+    assert [units.tolist() for units in communities(seen, related)] == [[0, 1]]
 
 
 def test_a_score_counts_edges():

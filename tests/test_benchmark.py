@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.benchmark import input
+from training.benchmark import input, sparse, topology
 
 
 def test_the_input_that_is_measured_is_the_training_pipeline(tmp_path):
@@ -23,3 +23,32 @@ def test_the_input_that_is_measured_is_the_training_pipeline(tmp_path):
 def test_what_is_no_batch_of_bytes_is_not_measured():
     with pytest.raises(RuntimeError, match="expected 4 images of 224 x 224, uint8; Received: float32"):
         input.rate(itertools.repeat(np.zeros((4, 3, 224, 224), np.float32)), 4, 0.1)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_blocks_are_the_dense_product_of_what_they_join(count, monkeypatch):
+    for name, value in {"INPUTS": 20, "FILTERS": 9, "POSITIONS": 11}.items():
+        monkeypatch.setattr(sparse, name, value)
+    rng = np.random.default_rng(0)
+    x, dense = rng.normal(size=(20, 11)).astype("float32"), rng.normal(size=(9, 20)).astype("float32")
+    groups = [np.repeat(np.arange(count), [len(part) for part in np.array_split(np.arange(n), count)]) for n in (9, 20)]
+    joined = np.where(groups[0][:, None] == groups[1], dense, 0)
+    np.testing.assert_allclose(sparse._blocks(dense, x, count)(), joined @ x, rtol=1e-4, atol=1e-5)
+
+
+def test_sparse_products_are_measured_and_drawn(monkeypatch, tmp_path):
+    for name, value in {"INPUTS": 60, "FILTERS": 50, "POSITIONS": 64, "DENSITIES": (1 / 10, 1 / 2)}.items():
+        monkeypatch.setattr(sparse, name, value)
+    report = sparse.sparse(1, 1, 0.01)
+    found = report["1 thread"]
+    assert [row["density"] for row in found["densities"]] == [0.1, 0.5] and "100x" in report[sparse.CLAIMED]
+    assert all(row["csr, ms"] > 0 and row["blocks, ms"] > 0 for row in found["densities"]) and found["dense, ms"] > 0
+    sparse.draw(report, tmp_path / "sparse.png")
+    with Image.open(tmp_path / "sparse.png") as picture:
+        assert np.ptp(np.asarray(picture.convert("L"))) > 200
+
+
+def test_statistics_are_measured_against_a_forward_pass():
+    found = topology._measure({"weights": "cifar10"}, 1, 16, 32)
+    assert found["forward pass, images/s"] > 0
+    assert all(value > 0.5 for name, value in found.items() if name.endswith("forward pass") and "/" in name)

@@ -116,6 +116,17 @@ def test_statistics_without_offsets_are_one_sentence(planted):
         design_module(near, 1e8)
 
 
+def test_units_that_never_change_are_no_groups():
+    import keras
+
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, keras.layers.Identity(name="layer")(inputs))
+    statistics = correlation_statistics(model, "layer", np.full((5, 4, 4, 3), 2.0, "float32"), radius=2)["layer"]
+    for function in (cluster_units, lambda statistics: design_module(statistics, 1e6)):
+        with pytest.raises(ValueError, match="expected units that change; Received: layer, of which none does"):
+            function(statistics)
+
+
 @pytest.mark.parametrize("options", [{"threshold": 1.0}, {"fraction": 0}])
 def test_wrong_arguments(planted, options):
     with pytest.raises(ValueError, match="a threshold between -1 and 1, and a fraction up to 1"):

@@ -26,7 +26,7 @@ def train(data, data_dir, *, train_split, eval_split, size, prototypes, bands, e
         seed: of prototypes, initial weights and order.
 
     Returns:
-        Accuracy of both splits, parameters, multiply-adds, and how it was trained.
+        Accuracy of both splits, parameters, multiply-adds, how it was trained, and on what processor.
 
     Raises:
         ValueError: an argument is not what it can be.
@@ -38,6 +38,7 @@ def train(data, data_dir, *, train_split, eval_split, size, prototypes, bands, e
     from keras_inception.models.hmax import HMAX, imprint
     from keras_inception.models.operations import multiply_adds, parameters
     from training.input_pipeline import evaluation_batches
+    from training.machine import processor
 
     if train_split == eval_split or (limit is not None and limit < 1):
         raise ValueError(
@@ -73,6 +74,7 @@ def train(data, data_dir, *, train_split, eval_split, size, prototypes, bands, e
         "bands": list(bands),
         "epochs of the classifier": epochs,
         "minutes": round((time.monotonic() - started) / 60, 1),
+        "processor": processor(),
     }
 
 

@@ -10,6 +10,8 @@ import platform
 import subprocess
 import time
 
+from training.machine import processor
+
 
 class Monitor:
     """What is told of a run. Steps are counted from 1, and a run that goes on begins with those that are done."""
@@ -223,6 +225,7 @@ def write_run_info(folder, recipe: dict) -> pathlib.Path:
         "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backend": keras.backend.backend(),
         "devices": _devices(keras.backend.backend()),
+        "processor": processor(),
         "commit": _commit(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in packages},

@@ -115,7 +115,7 @@ def HMAX(  # noqa: N802 (a network's name, as in keras.applications)
     A linear classifier on top of it:
 
     ```python
-    classifier = keras.Sequential([model, BatchNormalization(), Dense(10, activation="softmax")])
+    classifier = keras.Sequential([model, keras.layers.BatchNormalization(), keras.layers.Dense(10, "softmax")])
     classifier.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     classifier.fit(images, labels)
     ```

@@ -4,6 +4,9 @@ Their networks are random and sparse: each hidden unit has a few children among 
 sign, and a unit is on when the weights of its parents that are on sum up to more than zero. Two units that are on
 together more often than by chance share a parent; units of which all pairs do are the children of one. So the layer
 above a layer is found from the correlations of the layer alone, then which of its units are on, and so on upwards.
+
+Found are the edges that turn a unit on. Those that turn one off are in the theorem too, but leave no trace in which
+units are on together; they are not looked for, nor counted.
 """
 
 import dataclasses
@@ -29,7 +32,8 @@ class SparseNetwork:
 
         Args:
             width: units of every layer.
-            degree: children of a unit, drawn without replacement; their weights are uniform in [-1, 1].
+            degree: children of a unit, drawn without replacement; their weights are uniform in [-1, 1], so that half of
+                them are turned on by it.
             density: of the uppermost layer.
             depth: hidden layers.
             seed: of the edges and weights.
@@ -88,10 +92,29 @@ def related_pairs(observed: np.ndarray, *, significance=6.0) -> np.ndarray:
     clear = covariance > significance * deviation
     if not clear.any():
         return clear
+    return clear & (covariance > _level(np.where(clear, covariance, 0)) / 2)
+
+
+def _level(covariance: np.ndarray) -> float:
+    """What most pairs of one parent have for a covariance; relations through grandparents, which are weaker, aside.
+
+    Args:
+        covariance: symmetric; 0 where it is not clear.
+    """
+    found, units = covariance[covariance > 0], len(covariance)
     # The third strongest: the strongest may share two parents, and a unit's siblings are more than a few.
-    third = np.sort(np.where(clear, covariance, 0), axis=1)[:, -3:][:, 0]
-    level = np.median(third[third > 0]) if third.any() else np.median(covariance[clear])
-    return clear & (covariance > level / 2)
+    third = np.sort(covariance, axis=1)[:, -3:][:, 0]
+    level = np.median(third[third > 0]) if third.any() else np.median(found)
+
+    def about(value):
+        return ((0.75 * value <= found) & (found < 1.5 * value)).sum() / units
+
+    # But where units have many siblings, three of them may share two parents with it, or more. Those are no more than
+    # what chance makes of the pairs that share one, which are half as strong: of s siblings s * s / 2 units.
+    doubled = False
+    while about(level) < about(level / 2) ** 2 / units:
+        level, doubled = level / 2, True
+    return np.median(found[(level / 2 < found) & (found < 1.5 * level)]) if doubled else level
 
 
 def communities(observed: np.ndarray, related: np.ndarray, *, share=0.6, overlap=0.5, support=0.3) -> list[np.ndarray]:
@@ -118,6 +141,8 @@ def communities(observed: np.ndarray, related: np.ndarray, *, share=0.6, overlap
         with_u = seen[when[u]]
         for v in np.flatnonzero(row[u + 1 :]) + u + 1:
             both = with_u[with_u[:, v] > 0]
+            if not len(both):
+                continue  # never on together
             chance = len(when[u]) * rate[v] / len(both)  # the share of them that is no sign of a parent
             also = both.sum(0, dtype="int64") / len(both)
             group = tuple(np.flatnonzero(also > share * (1 - chance) + rate).tolist())
@@ -212,7 +237,7 @@ class Score:
     """How much of the truth was found.
 
     Args:
-        recall: share of the true edges that were found.
+        recall: share of the true edges, of those that turn a unit on, that were found.
         precision: share of the found edges that are true.
         units: share of the hidden units of which more than half of the edges were found.
         order: of each true hidden unit, the found one that is it, or -1.

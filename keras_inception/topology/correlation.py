@@ -17,12 +17,13 @@ Offset = tuple[int, int]
 class _Moments:
     """Counts, means, and sums of squares and products of deviations of pairs (a, b) of vectors, in float64.
 
-    Batches are merged as Chan, Golub and LeVeque do: nothing is lost where means are large, and the order of batches is
-    of no matter. A batch's own products are float32, about a point that is near its mean.
+    Parts are merged as Chan, Golub and LeVeque do: nothing is lost where means are large, and their order is of no
+    matter. A part's own products are float32, of so few rows that this loses nothing, about a point near its mean.
     """
 
     # Corrections of rank one wait until so many can be made as one product of matrices.
     WAITING = 32
+    ROWS = 1024  # of a part
 
     def __init__(self, channels: int):
         self.count = 0
@@ -32,13 +33,18 @@ class _Moments:
         self._corrections: list[tuple[float, np.ndarray, np.ndarray]] = []
 
     def add(self, a: np.ndarray, b: np.ndarray, near_a: np.ndarray, near_b: np.ndarray) -> None:
-        """Merges a batch.
+        """Merges a batch, part by part.
 
         Args:
             a, b: float32 (n, channels), of which `near_a` and `near_b` have been taken; one array where they are equal,
                 for BLAS then computes one half of the products only.
             near_a, near_b: (channels), near their means.
         """
+        for start in range(0, len(a), self.ROWS):
+            part = a[start : start + self.ROWS]
+            self._add(part, part if a is b else b[start : start + self.ROWS], near_a, near_b)
+
+    def _add(self, a, b, near_a, near_b):
         n = len(a)
         self.products += a.T @ b
         ones = np.ones(n, "float32")
@@ -152,7 +158,7 @@ class LayerStatistics:
 
 def _varies(squares, mean, count) -> np.ndarray:
     """Whether a channel's deviation is more than what float32 makes of a constant."""
-    return np.sqrt(squares / count) > 1e-5 * np.abs(mean)
+    return np.sqrt(squares / count) > 1e-6 * np.abs(mean)
 
 
 def _pairs(positions, offset: Offset, map_size) -> tuple[np.ndarray, np.ndarray]:
@@ -254,8 +260,9 @@ def _add(merged, maps, pairs, name, images) -> None:
     channels = maps.shape[-1]
     maps = maps.reshape(len(maps), -1, channels)
     with np.errstate(invalid="ignore", over="ignore"):  # which is reported below
-        near = maps[0].mean(0, dtype="float32")
-        flat = (maps - near).reshape(-1, channels)
+        flat = maps.reshape(-1, channels)
+        near = _near(flat)
+        flat = flat - near
         merged[0, 0].add(flat, flat, near, near)
     if not np.isfinite(merged[0, 0].mean_a).all() or not np.isfinite(merged[0, 0].products.diagonal()).all():
         raise ValueError(
@@ -265,9 +272,14 @@ def _add(merged, maps, pairs, name, images) -> None:
     for offset, (here, there) in pairs.items():
         if len(here):
             # The places of an offset may have means far from that of the map.
-            ends = [(maps[:, at], maps[0, at].mean(0, dtype="float32")) for at in (here, there)]
-            a, b = ((part - middle).reshape(-1, channels) for part, middle in ends)
-            merged.setdefault(offset, _Moments(channels)).add(a, b, ends[0][1], ends[1][1])
+            ends = [maps[:, at].reshape(-1, channels) for at in (here, there)]
+            near_a, near_b = map(_near, ends)
+            merged.setdefault(offset, _Moments(channels)).add(ends[0] - near_a, ends[1] - near_b, near_a, near_b)
+
+
+def _near(rows) -> np.ndarray:
+    """A point near the mean of rows, float32: that of a few thousand of them, from all of the batch."""
+    return rows[:: max(1, len(rows) // 2048)].mean(0, dtype="float32")
 
 
 def _channels_last(maps):

@@ -35,6 +35,7 @@ def main():
     import numpy as np
 
     import keras_inception
+    from keras_inception.models.hmax import HMAX, imprint
 
     pixels = np.load(images)
     for weights in files:
@@ -48,6 +49,11 @@ def main():
         np.savez(
             f"{weights}.{keras.backend.backend()}.npz", **keras.Model(model.input, outputs).predict(pixels, verbose=0)
         )
+    hmax = HMAX(8, patch_sizes=(2, 4), bands=(1, 2), input_shape=pixels.shape[1:], beta=None)
+    imprint(hmax, pixels)
+    np.save(
+        os.path.join(os.path.dirname(images), f"hmax.{keras.backend.backend()}.npy"), hmax.predict(pixels, verbose=0)
+    )
     train(keras, np)
     assert (sys.modules["tensorflow"] is not None) == (keras.backend.backend() == "tensorflow")
 

@@ -17,6 +17,7 @@ NETWORKS = {
     variant: GoogLeNetSpec(variant, classes=20, aux_heads=True)
     for variant in ("paper", "torchvision", "slim", "inception5h")
 }
+NETWORKS["gabor"] = GoogLeNetSpec("paper", stem="gabor", classes=20, aux_heads=True)
 NETWORKS["network_in_network"] = NetworkInNetworkSpec("cifar10", second_pool="average")
 NETWORKS["network_in_network_imagenet"] = NetworkInNetworkSpec("imagenet", classes=20)
 
@@ -63,3 +64,6 @@ def test_the_same_numbers(folder, backend):
         for name in expected:
             largest = np.abs(expected[name]).max()
             assert np.abs(received[name] - expected[name]).max() <= 1e-4 * largest, (variant, name)
+    expected, received = (np.load(folder / f"hmax.{name}.npy") for name in ("tensorflow", backend))
+    np.testing.assert_allclose(received, expected, atol=1e-4 * np.abs(expected).max())
+    assert np.ptp(expected, axis=0).max() > 0.1 * np.abs(expected).max(), "the images differ"

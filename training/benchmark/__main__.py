@@ -4,10 +4,10 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 
 from training import benchmark
 from training.benchmark import detection, evaluation, hub, inference, input, sparse, topology, training
+from training.machine import processor
 
 
 def environment(threads) -> dict:
@@ -20,16 +20,8 @@ def environment(threads) -> dict:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    cpu = (
-        next(
-            (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-            platform.processor(),
-        )
-        if os.path.exists("/proc/cpuinfo")
-        else platform.processor()
-    )
     packages = ("keras", "tensorflow", "torch", "torchvision", "numpy")
-    return {"cpu": cpu, "threads": threads, **{package: version(package) for package in packages}}
+    return {"cpu": processor(), "threads": threads, **{package: version(package) for package in packages}}
 
 
 MEASUREMENTS = {

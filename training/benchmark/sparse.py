@@ -10,6 +10,7 @@ import numpy as np
 DENSITIES = tuple(1 / groups for groups in (100, 50, 33, 20, 12, 8, 5, 4, 3, 2))
 # 4e's inputs and 1x1 filters, on the maps of 32 images.
 INPUTS, FILTERS, POSITIONS = 528, 256, 32 * 14 * 14
+CLAIMED = "the paper's claim"
 CLAIM = (
     "section 3: even if arithmetic were reduced by 100x, lookups and cache misses would dominate, and sparse matrices "
     "would not pay off"
@@ -24,7 +25,7 @@ def sparse(threads, rounds, seconds) -> dict:
     """
     from threadpoolctl import threadpool_limits
 
-    report = {"layer": f"{INPUTS} -> {FILTERS} at {POSITIONS} positions, float32", "the paper's claim": CLAIM}
+    report = {"layer": f"{INPUTS} -> {FILTERS} at {POSITIONS} positions, float32", CLAIMED: CLAIM}
     for count in sorted({1, threads}):
         with threadpool_limits(count):
             report[f"{count} thread{'s' * (count > 1)}"] = _measure(rounds, seconds)
@@ -119,5 +120,5 @@ def draw(report: dict, png) -> None:
         axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
         axes.grid(alpha=0.3, which="both")
         axes.legend()
-    figure.suptitle(report["layer"])
+    figure.suptitle(f"{report['layer']}\n{report[CLAIMED]}", fontsize="medium")
     figure.savefig(png, dpi=110)

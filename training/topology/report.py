@@ -184,8 +184,8 @@ def compose(weights, described, count, trained, untrained, findings: list[Findin
         "",
         "## Verdict",
         "",
-        "Each expectation is a share between 0 and 1, of pairs of modules that are in the expected order (the first "
-        "two on maps of one size; the last: ordered alike by both), or of modules. It holds from "
+        "Each expectation is a share between 0 and 1, of pairs of modules that are in the expected order (the last: "
+        "ordered alike by both), or of modules. It holds from "
         f"{HOLDS} on at every threshold and fails below {FAILS} at all; training made a difference where it differs "
         f"from the untrained networks' by {DIFFERS} at every threshold. The numbers are those of the thresholds, in "
         "brackets the untrained networks'.",
