@@ -109,10 +109,11 @@ def _level(covariance: np.ndarray) -> float:
     def about(value):
         return ((0.75 * value <= found) & (found < 1.5 * value)).sum() / units
 
-    # But where units have many siblings, three of them may share two parents with it, or more. Those are no more than
-    # what chance makes of the pairs that share one, which are half as strong: of s siblings s * s / 2 units.
+    # But where units have many siblings, three of them may share two parents with it, or more. Those are about as many
+    # as chance makes of the pairs that share one, which are half as strong: of s siblings of n units, s * s / 2n. At
+    # most four times as many, for of the weaker pairs not all are clear.
     doubled = False
-    while about(level) < about(level / 2) ** 2 / units:
+    while about(level) < 2 * about(level / 2) ** 2 / units:
         level, doubled = level / 2, True
     return np.median(found[(level / 2 < found) & (found < 1.5 * level)]) if doubled else level
 

@@ -49,7 +49,7 @@ def main():
         np.savez(
             f"{weights}.{keras.backend.backend()}.npz", **keras.Model(model.input, outputs).predict(pixels, verbose=0)
         )
-    hmax = HMAX(8, patch_sizes=(2, 4), bands=(1, 2), input_shape=pixels.shape[1:], beta=None)
+    hmax = HMAX(8, patch_sizes=(2, 4), bands=(1, 2), input_shape=pixels.shape[1:], beta=50.0)
     imprint(hmax, pixels)
     np.save(
         os.path.join(os.path.dirname(images), f"hmax.{keras.backend.backend()}.npy"), hmax.predict(pixels, verbose=0)

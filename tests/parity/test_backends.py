@@ -65,5 +65,5 @@ def test_the_same_numbers(folder, backend):
             largest = np.abs(expected[name]).max()
             assert np.abs(received[name] - expected[name]).max() <= 1e-4 * largest, (variant, name)
     expected, received = (np.load(folder / f"hmax.{name}.npy") for name in ("tensorflow", backend))
-    np.testing.assert_allclose(received, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(received, expected, atol=1e-3)
     assert np.ptp(expected, axis=0).max() > 0.1 * np.abs(expected).max(), "the images differ"
