@@ -44,6 +44,9 @@ def test_the_measures_by_hand():
     assert (low.own_share, high.own_share) == (0.1, 0.5), "the pooling branch does not count"
     assert predictions.spreads_with_depth([low, high]) == 1 and predictions.spreads_with_depth([high, low]) == 0
     assert predictions.larger_patches_with_depth([low, high]) == 1
+    elsewhere = dataclasses.replace(high, map_size=(2, 2))
+    assert predictions.larger_patches_over_all([low, elsewhere]) == 1, "on maps of any size"
+    assert predictions.larger_patches_over_all([elsewhere, low, high]) == 0.5, "one right, one wrong, and a tie"
     assert predictions.fewer_of_larger([low, high]) == 0.5
     assert predictions.as_table_1([low, high]) == 1
     assert predictions.as_table_1([low, asked("3b", groups=(1, 5, 2), own=(95, 1, 4, 1, 1, 7))]) == 0
@@ -107,7 +110,7 @@ def test_a_whole_report(tmp_path):
     assert all(f"{pairs} on maps of {side} x {side}: " in text for pairs, side in ((1, 16), (10, 8), (1, 4)))
     data = json.loads((tmp_path / "report.json").read_text())
     assert [m["module"] for m in data["trained"]["0.3"]] == "3a 3b 4a 4b 4c 4d 4e 5a 5b".split()
-    assert len(data["untrained"]) == 1 and len(data["findings"]) == 4
+    assert len(data["untrained"]) == 1 and len(data["findings"]) == 5
     for finding in data["findings"]:
         assert finding["sentence"] in text and 0 <= finding["trained"]["0.3"] <= 1
     for picture in ("topology.png", "correlations.png"):
