@@ -66,7 +66,7 @@ def training_batches(
 def evaluation_batches(
     source, *, size: int, batch_size: int, resize_to: int | None = None, worker: tuple[int, int] = (0, 1)
 ):
-    """`input_pipeline.evaluation_batches` of an `ArraySource`, in NumPy, resized by area.
+    """`input_pipeline.evaluation_batches` of an `ArraySource`, in NumPy.
 
     Args:
         source: a `keras_inception.datasets.ArraySource`.
@@ -82,14 +82,12 @@ def evaluation_batches(
     resize_to, rows = resize_to or size, rows_of(batch_size, worker)
     if resize_to < size:
         raise ValueError(f"expected resize_to of at least the size, {size}; Received: resize_to={resize_to!r}")
-    offset = round((resize_to - size) / 2)
 
     def batch(start):
         indices = np.arange(start, min(start + rows, len(source)))
         images, labels, weights = np.zeros((rows, size, size, 3), "u1"), np.zeros(rows, "i8"), np.zeros(rows, "f4")
         if len(indices):
-            resized = _resized(_central_square(source.images[indices]), resize_to)
-            images[: len(indices)] = resized[:, offset : offset + size, offset : offset + size]
+            images[: len(indices)] = center(source.images[indices], size, resize_to)
             labels[: len(indices)], weights[: len(indices)] = source.labels[indices], 1
         return images, labels, weights
 
@@ -124,6 +122,7 @@ def augment(images, draws, size: int, options) -> np.ndarray:
     mirrored = draws[:, 5] < (0.5 if options.mirror else 0)
     if options.crop in ("area", "window"):
         tops, lefts, heights, widths = windows(draws[:, :4], height, width, options)
+        lefts = np.where(mirrored, width - lefts - widths, lefts)  # of the mirrored image
         chosen = _below(draws[:, 4], len(options.interpolations))
         rows = np.empty((len(images), size, height), "float32")
         columns = np.empty((len(images), size, width), "float32")
@@ -131,15 +130,37 @@ def augment(images, draws, size: int, options) -> np.ndarray:
             ours = chosen == number
             rows[ours] = shares(method, tops[ours], heights[ours], height, size)
             columns[ours] = shares(method, lefts[ours], widths[ours], width, size)
-        columns[mirrored] = columns[mirrored, ::-1]
+        columns[mirrored] = columns[mirrored][:, :, ::-1]
         return _resampled(images, rows, columns)
     if options.crop == "shift":
         tops, lefts = (_below(draws[:, :2], 2 * options.shift + 1) - options.shift).T
         rows, columns = _reflected(tops, height), _reflected(lefts, width)
         images = images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None]]
-    else:
-        images = _central_square(images)
-    return _resized(np.where(mirrored[:, None, None, None], images[:, :, ::-1], images), size)
+    images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    if options.crop == "none":
+        return center(images, size, size)
+    if (height, width) == (size, size):
+        return images
+    return _resampled(images, *(shares("area", [0], [side], side, size) for side in (height, width)))
+
+
+def center(images, size: int, resize_to: int) -> np.ndarray:
+    """What evaluation sees of images of one size, as `training.augmentation.center` has it.
+
+    Args:
+        images: uint8 (n, h, w, 3).
+        size: height and width of the result in pixels.
+        resize_to: short side in pixels before the crop, at least `size`.
+
+    Returns:
+        uint8 (n, size, size, 3).
+    """
+    parts = []
+    for side in images.shape[1:3]:
+        resized = resize_to * side // min(images.shape[1:3])
+        offset = round((resized - size) / 2)
+        parts.append(shares("antialiased", [0], [side], side, resized)[:, offset : offset + size])
+    return _resampled(images, *parts)
 
 
 def windows(draws, height: int, width: int, options) -> np.ndarray:
@@ -174,8 +195,9 @@ def shares(method: str, starts, lengths, stored: int, size: int) -> np.ndarray:
     """The share of each stored pixel in each new one, along one side of some windows.
 
     Args:
-        method: `"bilinear"`, `"bicubic"` (Keys'), `"nearest"` or `"area"`. The first two are those of `tf.image.resize`
-            up to where a window shrinks to a half; beyond, their kernels are widened, so that no pixel is passed over.
+        method: `"bilinear"`, `"bicubic"` (Keys'), `"nearest"`, `"area"`, or `"antialiased"`, which is bilinear with a
+            kernel as wide as a new pixel. The first two are those of `tf.image.resize` up to where a window shrinks to
+            a half; beyond, their kernels are widened, so that no pixel is passed over.
         starts, lengths: of the windows, integers (n,).
         stored: pixels of the stored side.
         size: new pixels.
@@ -191,9 +213,10 @@ def shares(method: str, starts, lengths, stored: int, size: int) -> np.ndarray:
         begin = starts + new * scale
         found = (np.minimum(begin + scale, pixels + 1) - np.maximum(begin, pixels)).clip(0)
     else:
-        distance = np.abs(pixels - (starts + (new + 0.5) * scale - 0.5)) / np.maximum(1, scale / 2)
+        reach = np.maximum(1, scale if method == "antialiased" else scale / 2)
+        distance = np.abs(pixels - (starts + (new + 0.5) * scale - 0.5)) / reach
         inside = (starts <= pixels) & (pixels < starts + lengths)
-        found = {"bilinear": _triangle, "bicubic": _keys}[method](distance) * inside
+        found = (_keys if method == "bicubic" else _triangle)(distance) * inside
     return (found / found.sum(-1, keepdims=True)).astype("float32")
 
 
@@ -218,20 +241,6 @@ def _reflected(starts, length):
     period = max(2 * (length - 1), 1)
     index = (starts[:, None] + np.arange(length)) % period
     return np.minimum(index, period - index)
-
-
-def _central_square(images):
-    height, width = images.shape[1:3]
-    side = min(height, width)
-    top, left = round((height - side) / 2), round((width - side) / 2)
-    return images[:, top : top + side, left : left + side]
-
-
-def _resized(images, size):
-    """uint8 (n, h, w, 3) to uint8 (n, size, size, 3): each pixel is the mean of the area that it covers."""
-    if images.shape[1:3] == (size, size):
-        return images
-    return _resampled(images, *(shares("area", [0], [length], length, size) for length in images.shape[1:3]))
 
 
 def _resampled(images, rows, columns):
