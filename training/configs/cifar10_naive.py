@@ -5,7 +5,7 @@
 So the whole network costs what `cifar10_short`'s does, 475 million multiply-adds for an image of 32 pixels against 480.
 As wide as Table 1 it would cost 4,066, for a naive module pools all the channels that came in on to the next.
 
-Hardware and time: one of two cores of an AMD EPYC that knows bfloat16, 37 minutes.
+Hardware and time: one of two cores of an AMD EPYC that knows bfloat16, 39 minutes.
 Accuracy: 67.96 % (`training/results/comparison.json`).
 """
 

@@ -8,7 +8,7 @@ The sibling of `cifar10`. Without batch norm the learning rate is a third; the p
 Hardware and time: one NVIDIA H100, 2 minutes, on JAX, the data as arrays (`KERAS_BACKEND=jax`, `--set dataset=arrays`,
 `keras_inception.datasets.save_arrays`); two cores without a GPU would take hours.
 Accuracy: 86.66 %, the float16 file in one crop (`keras-inception evaluate --weights weights/cifar10_paper --data
-cifar10 --data-dir DATASETS`); 86.58 % as trained, on a GPU that rounds to tf32 (`training/results/cifar10_paper`).
+cifar10 --data-dir DATASETS`); 86.58 % as trained, on the GPU (`training/results/cifar10_paper`).
 """
 
 from training.options import Augmentation

@@ -247,7 +247,7 @@ def in_short(findings: list[Finding]) -> str:
     """The verdict in a sentence or two."""
     of = {kind: [f.expectation for f in findings if f.outcome == kind] for kind in ("holds", "fails", "undecided")}
     learned = [f.expectation for f in findings if f.outcome == "holds" and f.effect == "more"]
-    parts = [f"Of the paper's {len(findings)} expectations {len(of['holds'])} hold"]
+    parts = [f"Of {len(findings)} readings of what the paper expects {len(of['holds'])} hold"]
     parts += [f", {len(of['fails'])} fail{'s' * (len(of['fails']) == 1)}"] if of["fails"] else []
     parts += [f", {len(of['undecided'])} cannot be decided from these statistics"] if of["undecided"] else []
     if of["holds"]:
