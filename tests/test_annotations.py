@@ -154,6 +154,7 @@ def test_a_photo_outside_of_cocos_folder(tmp_path, file):
         "<annotation>",
         "no xml",
         "<a><object><name>x</name></object></a>",
+        "<html><body>404</body></html>",
         voc_annotation(("x", (1, "a", 3, 4))),
         voc_annotation(("", (1, 2, 3, 4))),
         voc_annotation(("x", (1, 2, "nan", 4))),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.benchmark import input, sparse, topology
+from training.benchmark import detection, input, sparse, topology
 
 
 def test_the_input_that_is_measured_is_the_training_pipeline(tmp_path):
@@ -46,6 +46,22 @@ def test_sparse_products_are_measured_and_drawn(monkeypatch, tmp_path):
     sparse.draw(report, tmp_path / "sparse.png")
     with Image.open(tmp_path / "sparse.png") as picture:
         assert np.ptp(np.asarray(picture.convert("L"))) > 200
+
+
+def test_a_detector_is_measured(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg")
+    small = {"variant": "batch_norm", "stem": "small", "input_shape": (32, 32, 3)}
+    (image,) = detection._images(tmp_path, 3)
+    assert image.shape == (48, 64, 3)
+    assert detection._regions(image, 8, 4, 1, 0.01, small)["regions / network"] > 0
+    assert detection._looks(image, 8, 4, 1, 0.01, small)["once / each"] > 0
+    assert detection._suppression(200, 1, 0.01)["boxes that stay"] > 0
+    stages = detection._stages([image], 1, small)
+    assert {"MultiBox", "classifying them", "suppression"} < set(stages) and all(value > 0 for value in stages.values())
+    with pytest.raises(ValueError, match="expected a folder with photos; Received: "):
+        (tmp_path / "none").mkdir()
+        detection._images(tmp_path / "none", 3)
 
 
 def test_statistics_are_measured_against_a_forward_pass():

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+from test_rcnn import by_colour
+from test_selective_search import OBJECTS, scene
 
+from keras_inception.detection.annotations import AnnotatedPhoto, AnnotatedPhotos
 from keras_inception.detection.box_regression import BoxRegression, BoxRegressionFit
-from keras_inception.detection.boxes import decode, encode, overlap
+from keras_inception.detection.boxes import clip, decode, encode, overlap
+from keras_inception.detection.objects import Objects
+from keras_inception.detection.scoring import RegionScorer
+from training.detection.box_regression import fit_regression
 
 
 def examples(count=400, features=6, classes=2, seed=0):
@@ -51,6 +58,33 @@ def test_what_is_far_from_all_that_it_knows_moves_by_its_own_size_at_most():
     np.testing.assert_allclose(
         regression([[1.0]], [[0, 0, 10, 10]], [0])[0], [15 - 5 * np.e, 15 - 5 * np.e, 15 + 5 * np.e, 15 + 5 * np.e]
     )
+
+
+def test_it_is_fit_on_proposals_that_are_near_to_objects(tmp_path):
+    """Those that overlap an object by 0.6 or more, of all photos, with the penalty that was asked for."""
+    rng, photos, proposals, rows, moves = np.random.default_rng(0), [], [], [], []
+    scorer = RegionScorer(by_colour())
+    for number in range(3):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.roll(scene(), number, axis=0)).save(path)
+        photos.append(AnnotatedPhoto(path, Objects(OBJECTS, [0, 1, 1])))
+        boxes = np.concatenate([OBJECTS + rng.uniform(-spread, spread, (3, 4)) for spread in (5, 12, 30, 60)])
+        proposals.append(clip(boxes, (200, 240)))
+        shared = overlap(proposals[-1], OBJECTS)
+        for box, shares in zip(proposals[-1], shared, strict=True):
+            if shares.max() >= 0.6 and shares.argmax() > 0:
+                rows.append([*scorer.features(photos[-1].open()[0], box[None])[0], 1.0])
+                moves.append(encode(OBJECTS[shares.argmax()][None], box[None])[0])
+    photos = AnnotatedPhotos("scenes", ("a", "b"), tuple(photos))
+    rows, moves, done = np.array(rows), np.array(moves), []
+    assert 6 < len(rows) < 24
+    found = fit_regression(scorer, photos, proposals, penalty=3.0, per_photo=99, progress=done.append)
+    penalty = np.diag([3.0] * 6 + [0.0])
+    expected = np.linalg.solve(rows.T @ rows + penalty, rows.T @ moves)
+    np.testing.assert_allclose(found.weights[1], expected, rtol=1e-3)
+    assert done == [1, 1, 1]
+    with pytest.raises(ValueError, match="expected proposals that overlap an object by 0.6; Received: none in scenes"):
+        fit_regression(scorer, photos, [np.array([[0.0, 0, 9, 9]])] * 3, penalty=3.0, per_photo=99)
 
 
 def test_bad_input_is_one_sentence():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from test_selective_search import COLOURS, OBJECTS, scene
 
 import keras_inception
@@ -198,5 +199,12 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(ValueError, match="expected classifiers of square images of one size; Received: "):
         wide = keras.Sequential([keras.Input((8, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
         RCNN(wide, selective_search)
+    for one, what in (
+        (scene(), r"an array \(200, 240, 3\)"),
+        ("photo.jpg", "str"),
+        (Image.fromarray(scene()), "Image"),
+    ):
+        with pytest.raises(ValueError, match=f"expected photos in a list, also a single one; Received: {what}"):
+            RCNN(by_colour(), selective_search, classes=COLOURED)(one)
     with pytest.raises(ValueError, match="expected a readable image; Received: "):
         RCNN(by_colour(), selective_search)([__file__])

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from training.topology.__main__ import main
-from training.topology.recovery import identifiable, measure, sweep
+from training.topology.recovery import Sweep, identifiable, measure, sweep
 
 
 def test_edges_that_no_pair_tells_of():
     weights = np.array([[1, 1, 0], [1, 0, -1], [0, 0, 1], [0, 0, 1]])
     assert identifiable(weights) == 4 / 5, "the second unit turns on one other alone"
     assert identifiable(-np.abs(weights)) == 0
+    above = np.array([[0.5], [0.5], [-0.5]])
+    assert identifiable(weights, above) == 2 / 5, "the third is never on"
 
 
 def test_more_samples_find_more():
@@ -29,14 +31,17 @@ def test_where_nothing_is_found_there_is_no_precision():
 
 def test_a_sweep_is_written_and_drawn(tmp_path):
     usual = {"width": 100, "degree": 6, "density": 0.02, "samples": 3000}
-    deep = ({**usual, "samples": 500},)
-    table = sweep(tmp_path, sweeps={"samples": (20, 3000), "degree": (4, 6)}, two_layers=deep, usual=usual, seeds=1)
+    sweeps = (Sweep(1, usual, {"samples": (20, 3000), "degree": (4, 6)}), Sweep(2, usual, {"samples": (500,)}))
+    table = sweep(tmp_path, sweeps=sweeps, seeds=1)
     data = json.loads((tmp_path / "recovery.json").read_text())
-    assert [row["samples"] for row in data["one layer"]["samples"]] == [20, 3000]
-    same = data["one layer"]["samples"][1], data["one layer"]["degree"][1]
-    assert same[0]["recall"] == same[1]["recall"] > 0.8, "one network, in both sweeps"
-    assert data["two layers"][0]["upper"].keys() == {"recall", "precision", "identifiable", "observed on"}
+    one = data["one hidden layer"]["varied"]
+    assert [row["samples"] for row in one["samples"]] == [20, 3000]
+    (same,), (again,) = one["samples"][1]["layers"], one["degree"][1]["layers"]
+    assert same == again and same["recall"] > 0.8, "one network, in both sweeps"
+    lower, upper = data["two hidden layers"]["varied"]["samples"][0]["layers"]
+    assert lower.keys() == upper.keys() == {"recall", "precision", "identifiable", "observed on"}
     assert table.count("\n") == 6 and "degree 6" in table and " -  " in table.splitlines()[1]
+    assert "samples 500, layer 2" in table.splitlines()[-1]
     assert (tmp_path / "recovery.png").read_bytes().startswith(b"\x89PNG")
 
 

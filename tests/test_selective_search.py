@@ -47,6 +47,27 @@ def test_twice_the_superpixels_are_half_of_the_proposals():
     assert counts["paper"] < 0.75 * counts["rcnn"], counts
 
 
+@pytest.mark.parametrize("mode, sizes", [("rcnn", (50, 100)), ("paper", (100, 200))])
+def test_superpixels_are_those_of_the_mode(mode, sizes):
+    """Each superpixel is a proposal: k is the smallest size too, on HSV and on Lab, all at R-CNN's width."""
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 256, (12, 16, 3), np.uint8), np.ones((12, 12, 1), np.uint8))
+    image = (image + rng.normal(0, 12, image.shape)).clip(0, 255).astype(np.uint8)
+    boxes = set(map(tuple, selective_search(image, mode, width=None, smallest=0)))
+
+    def missing(colours, size):
+        converted = cv2.cvtColor(image, colours)
+        parts = cv2.ximgproc.segmentation.createGraphSegmentation(0.8, size, size).processImage(converted)
+        corners = [np.argwhere(parts == number) for number in range(parts.max() + 1)]
+        return sum((*part.min(0)[::-1], *(part.max(0)[::-1] + 1)) not in boxes for part in corners)
+
+    for colours in (cv2.COLOR_RGB2HSV, cv2.COLOR_RGB2Lab):
+        assert [missing(colours, size) for size in sizes] == [0, 0]
+        assert missing(colours, 150 if mode == "rcnn" else 50) > 0, "of other sizes not all"
+    assert missing(cv2.COLOR_RGB2YCrCb, sizes[0]) > 0, "of other colours neither"
+
+
 def test_the_smallest_box():
     image = scene()
     boxes = selective_search(image, width=None, smallest=65)

@@ -115,14 +115,15 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
         ("selective search (quality)", 1, False, "of each region"),
         ("selective search (fast)", 1, False, "of each region"),
         ("MultiBox", 1, False, "of each region"),
+        ("selective search (quality) + MultiBox", 1, False, "of each region"),
         ("selective search (fast) + MultiBox", 1, False, "of each region"),
         ("selective search (fast) + MultiBox", 1, True, "of each region"),
         ("selective search (fast) + MultiBox", 2, False, "of each region"),
         ("selective search (fast) + MultiBox", 2, True, "of each region"),
         ("selective search (fast) + MultiBox", 1, False, "once per image"),
     ]
-    assert said.strip() == table(found) and said.count("\n") == 10
-    _, search, boxes, both, *_ = found
+    assert said.strip() == table(found) and said.count("\n") == 11
+    _, search, boxes, _, both, *_ = found
     assert search["coverage"] > 0.9 and both["coverage"] >= max(search["coverage"], boxes["coverage"])
     assert both["proposals_per_image"] == pytest.approx(
         search["proposals_per_image"] + boxes["proposals_per_image"], abs=0.11
@@ -232,6 +233,7 @@ def test_rows_of_a_recipe():
         ("search_alone", 1, False, False),
         ("selective_search", 1, False, False),
         ("multibox", 1, False, False),
+        ("search_alone", 1, False, False),
         ("selective_search", 1, False, False),
         ("selective_search", 1, True, False),
         ("selective_search", 6, False, False),

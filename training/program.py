@@ -14,6 +14,8 @@ def one_sentence(error) -> str | None:
         return sentence.removesuffix("]") if "assertion failed: [" in text else sentence
     if found := re.search(r"([^\s{}]+); (No such file or directory|Permission denied|Input/output error)", text):
         return f"expected a file that can be read; Received: {found[1]} ({found[2]})"
+    if isinstance(error, MemoryError):
+        return f"expected enough memory; Received: {' '.join(text.split()) or 'less'}"
     if isinstance(error, (OSError, NotFiniteError, ImportError)):
         return " ".join(text.split())
     return None

@@ -151,7 +151,10 @@ def read_voc_objects(annotation) -> list[tuple[str, tuple[float, float, float, f
     """
     objects = []
     try:
-        for found in ElementTree.parse(annotation).getroot().iter("object"):
+        root = ElementTree.parse(annotation).getroot()
+        if root.tag != "annotation":
+            raise ValueError(f"it begins with <{root.tag}>, not with <annotation>")
+        for found in root.iter("object"):
             box = tuple(float(found.findtext(f"bndbox/{side}")) for side in SIDES)
             difficult = (found.findtext("difficult") or "").strip().lower() in TRUE
             objects.append(((found.findtext("name") or "").strip(), box, difficult))

@@ -114,8 +114,8 @@ class MultiBoxLoss(keras.losses.Loss):
     squared distance of its box, and the cross entropy of its confidence, which is to be 1, and 0 of all others.
 
     Args:
-        alpha: what a squared distance, in shares of the image, is worth; the paper has 0.3, of sides in a scale that it
-            does not say. With 250, a side that is off by a tenth of the image costs 1.25.
+        alpha: what a squared distance, in shares of the image, is worth; MultiBox's authors are said to have had 0.3.
+            With 250, a side that is off by a tenth of the image costs 1.25; with 0.3 it would be next to nothing.
 
     `y_true` is (n, m, 4), the boxes of the objects, and then boxes without extent, which are no objects; `y_pred` what
     the network gives, (n, k, 5).

@@ -1,6 +1,9 @@
 """R-CNN (Girshick et al., 2014) as in section 8 of the paper: proposals, each classified by an Inception network."""
 
+import os
+
 import numpy as np
+from PIL import Image
 
 from keras_inception.detection.boxes import area, checked_boxes, clip, suppress
 from keras_inception.detection.objects import Detections
@@ -29,7 +32,8 @@ class RCNN:
         classes: the names of the classes, without the background; None: as the classifier knows them.
         threshold: the score from which on something is found, a probability.
         suppression: overlap of two boxes of a class, above which only the surer stays (R-CNN: 0.3).
-        candidates: boxes of an image and a class, at most, that are looked at before that (R-CNN: 100).
+        candidates: boxes of an image and a class, at most, that are looked at before that. R-CNN has 100, for photos of
+            an object or two; more than 100 proposals overlap a dozen crowded ones by half.
         regression: a `BoxRegression` that moves what is found; None, as in the paper, for none.
         context, batch_size: of the `RegionScorer` of a classifier that is none: what is around a box, and how many
             regions are classified at once. Memory depends on that, and not on how many there are.
@@ -46,7 +50,7 @@ class RCNN:
         classes=None,
         threshold: float = 0.05,
         suppression: float = 0.3,
-        candidates: int = 100,
+        candidates: int = 1000,
         regression=None,
         context: float = CONTEXT,
         batch_size: int = 64,
@@ -96,15 +100,18 @@ class RCNN:
         """Finds objects.
 
         Args:
-            images: an iterable of photos, whatever `open_image` takes.
+            images: an iterable of photos, whatever `open_image` takes; one photo is `[photo]`.
 
         Returns:
             The `Detections` of each, the surest first.
 
         Raises:
-            ValueError: a photo cannot be read.
+            ValueError: a photo cannot be read, or `images` is one photo.
             OSError: a file cannot be opened.
         """
+        if isinstance(images, (str, bytes, os.PathLike, Image.Image)) or len(getattr(images, "shape", ())) in (2, 3):
+            what = f"an array {tuple(images.shape)}" if hasattr(images, "shape") else type(images).__name__
+            raise ValueError(f"expected photos in a list, also a single one; Received: {what}")
         return [self.detect(np.asarray(open_image(image))) for image in images]
 
     def propose(self, image) -> np.ndarray:

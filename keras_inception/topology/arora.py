@@ -189,10 +189,58 @@ def hidden_values(observed: np.ndarray, children: list[np.ndarray], *, share=0.5
     Returns:
         bool (samples, hidden units).
     """
-    membership = np.zeros((observed.shape[1], len(children)), "float32")
+    columns = np.ascontiguousarray(observed.T, "uint8")
+    values = np.zeros((len(observed), len(children)), bool)
     for number, units in enumerate(children):
-        membership[units, number] = 1 / len(units)
-    return observed.astype("float32") @ membership > share
+        values[:, number] = columns[units].sum(0, dtype="int32") > share * len(units)
+    return values
+
+
+def corrected(observed: np.ndarray, children: list[np.ndarray], *, share=1 / 3, least=3) -> list[np.ndarray]:
+    """The children of hidden units of which it is known when they are on.
+
+    A child is on when its parent is and none of its other parents. So a unit that the others account for wherever one
+    is on, as its grandparent's other children do, is not its child; and if it is left with none, it is no hidden unit.
+
+    Args:
+        observed: bool (samples, units).
+        children: of each hidden unit, as far as they are known.
+        share: of the samples in which a hidden unit is on, and no other one that turns the unit on, in which a child is
+            on too. Negative weights of others make it less than one; of what is no child it is about as rare as chance.
+        least: such samples that there must be.
+
+    Returns:
+        Sets of two units or more, as sorted indices.
+    """
+    # The smallest first: what chance has gathered is small, and goes before it can account for others.
+    children = sorted(children, key=lambda units: (len(units), tuple(units)))
+    seen, values = np.ascontiguousarray(observed, "uint8"), hidden_values(observed, children)
+    accounted = np.zeros(seen.shape, "uint16")  # how many hidden units turn a unit on
+    when = [np.flatnonzero(column) for column in values.T]
+    for units, rows in zip(children, when, strict=True):
+        accounted[np.ix_(rows, units)] += 1
+    result = []
+    for units, rows in zip(children, when, strict=True):
+        others = accounted[rows]
+        others[:, units] -= 1
+        alone = others == 0
+        samples = alone.sum(0)
+        on = (seen[rows] & alone).sum(0)
+        found = np.flatnonzero((on > share * samples) & (samples >= np.maximum(least, len(rows) / 20)))
+        if len(found) > 1:
+            result.append(found)
+            others[:, found] += 1
+        accounted[rows] = others
+    return result
+
+
+def unaccounted(observed: np.ndarray, children: list[np.ndarray]) -> np.ndarray:
+    """Where units are on that no known hidden unit turns on: bool (samples, units)."""
+    columns = np.ascontiguousarray(observed.T, "uint8")
+    left = columns > 0
+    for units in children:
+        left[units] &= columns[units].sum(0, dtype="int32") <= len(units) / 2
+    return left.T
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,12 +273,35 @@ def recover(observed: np.ndarray, depth=1, **options) -> list[RecoveredLayer]:
         raise ValueError(f"expected samples of units, (samples, units); Received: shape {observed.shape}")
     layers = []
     for _ in range(depth):
-        children = communities(observed, related_pairs(observed, **options))
+        children = _layer_above(observed, **options)
         if not children:
             break
         layers.append(RecoveredLayer(tuple(children)))
         observed = hidden_values(observed, children)
     return layers
+
+
+def _layer_above(observed: np.ndarray, *, rounds=6, gain=0.01, **options) -> list[np.ndarray]:
+    """The children of each unit of the layer above.
+
+    In deep networks a hidden unit with few parents is on more rarely than the others, and its children's relations are
+    as weak as those of cousins under the others. So the strong are found first, then those in what is left.
+
+    Args:
+        observed: bool (samples, units).
+        rounds: at most.
+        gain: share of the hidden units that a round must add, or it is the last.
+        options: of `related_pairs`.
+    """
+    children: list[np.ndarray] = []
+    left = observed
+    for _ in range(rounds):
+        before = len(children)
+        children = corrected(observed, children + communities(left, related_pairs(left, **options)))
+        if len(children) - before <= gain * len(children):
+            break
+        left = unaccounted(observed, children)
+    return sorted(children, key=lambda units: (-len(units), tuple(units)))
 
 
 @dataclasses.dataclass(frozen=True)

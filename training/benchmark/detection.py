@@ -117,6 +117,10 @@ def _suppression(count, rounds, seconds) -> dict:
     }
 
 
+def _select(detector, image, boxes, scores):
+    return detector.select(detector.find_candidates(image, boxes, scores))
+
+
 def _stages(images, rounds, options) -> dict:
     """Median seconds of each stage of a detector with both sources of proposals; the photos take turns."""
     from keras_inception import GoogLeNet
@@ -147,6 +151,6 @@ def _stages(images, rounds, options) -> dict:
         boxes = detector.propose(image)
         counts.append(len(boxes))
         scores = timed("classifying them", detector.scorer, image, boxes)
-        timed("suppression", detector.select, detector.move(image, boxes, scores), scores)
+        timed("suppression", _select, detector, image, boxes, scores)
     found = {name: round(statistics.median(values), 4) for name, values in times.items()}
     return {**found, "proposals by paper and MultiBox": round(statistics.median(counts))}

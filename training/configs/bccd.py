@@ -4,7 +4,7 @@
 
 `BCCD` is https://github.com/Shenggan/BCCD_Dataset's folder `BCCD`: 205 photos to train on, 87 to choose by, 72 to be
 measured on, of 640 x 480 pixels. All begins with `weights/cifar10`, the classifiers at 32 pixels, MultiBox at 128 x 96.
-Selective search has R-CNN's superpixels; the paper's, which are twice as large, are only looked at alone: platelets are
+Selective search has R-CNN's superpixels; the paper's, which are twice as large, are compared with them: platelets are
 small. A processor that has no bfloat16 is faster in float32 (`--set precision=float32`, and so on).
 
 Hardware, time and accuracy: not measured yet.

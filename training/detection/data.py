@@ -15,8 +15,7 @@ def read_splits(data_dir, recipe: DetectionRecipe) -> dict[str, AnnotatedPhotos]
     """The photos to train on, to choose by, and to be measured on; what is annotated outside of them is left out.
 
     Raises:
-        ValueError: the folder is not like that, a split has no objects, a photo is in two, or twice in one; or there is
-            a class that cannot be learned, for no photo to train on shows it.
+        ValueError: the folder is not like that, a split has no objects, a photo is in two, or twice in one.
         OSError: a file cannot be read.
     """
     names = {"train": recipe.train_split, "val": recipe.val_split, "test": recipe.test_split}
@@ -38,6 +37,9 @@ def read_splits(data_dir, recipe: DetectionRecipe) -> dict[str, AnnotatedPhotos]
         if not any(len(photo.objects) for photo in inside):
             raise ValueError(f"expected photos with objects; Received: {photos.name}, without any")
         found[name] = AnnotatedPhotos(photos.name, photos.classes, tuple(inside), photos.skipped)
+    shown = {label for photo in found["train"] for label in photo.objects.labels}
+    if never := [name for label, name in enumerate(found["train"].classes) if label not in shown]:
+        logger.warning("%s: no photo shows %s, so it cannot be learned.", found["train"].name, ", ".join(never))
     if BACKGROUND in found["train"].classes:
         raise ValueError(f"expected classes of other names than {BACKGROUND!r}; Received: {found['train'].classes}")
     return found

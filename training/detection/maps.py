@@ -22,11 +22,15 @@ def pooled_regions(scorer: MapScorer, photos: AnnotatedPhotos, proposals, per_ph
         ValueError: a photo cannot be decoded, or there is nothing to learn from.
         OSError: a file cannot be read.
     """
-    maps, labels = [], []
+    maps, labels, count = None, [], 0
     for image, boxes, shown in draw_regions(photos, proposals, per_photo, seed=seed, progress=progress):
-        maps.append(scorer.regions(image, boxes).astype(np.float16))
+        found = scorer.regions(image, boxes)
+        if maps is None:  # they are large: memory has them once
+            maps = np.empty((len(photos) * per_photo, *found.shape[1:]), np.float16)
+        maps[count : count + len(found)] = found
         labels.append(shown)
-    return np.concatenate(maps), np.concatenate(labels)
+        count += len(found)
+    return maps[:count], np.concatenate(labels)
 
 
 def train_head(

@@ -82,7 +82,8 @@ class DetectionRecipe:
         classifier: how a classifier of regions is trained; its data set, `"arrays"`, is made of the photos.
         classifiers: how many, of seeds that are counted up from the recipe's; section 8 averages six.
         search: selective search; section 8 has the mode `"paper"`.
-        search_alone: another one, whose proposals are only looked at alone, to compare with; None for none.
+        search_alone: another one, to compare with: nothing is trained on its proposals, and one classifier looks at
+            them, alone and with MultiBox's; None for none.
         multibox: of MultiBox.
         maps: of the detector that looks once; None for none.
         train_split, val_split, test_split: the first is trained on, everything is chosen on the second, and each row of

@@ -11,7 +11,7 @@ from keras_inception.detection.average_precision import COCO_THRESHOLDS, Scores,
 from keras_inception.detection.rcnn import RCNN
 
 SOURCES = {"selective_search": "selective search", "multibox": "MultiBox"}
-ALONE = "search_alone"  # the name of the source that is only looked at alone
+ALONE = "search_alone"  # the name of the source that nothing is trained on
 RULE = "voc2010"
 
 
@@ -20,7 +20,7 @@ class Row:
     """A detector to be measured.
 
     Args:
-        sources: of its proposals, of `SOURCES`; or that of `ALONE`.
+        sources: of its proposals: of `SOURCES`, or `ALONE`.
         classifiers: how many.
         regression: whether boxes are moved.
         maps: whether it looks at the image once.
@@ -33,9 +33,7 @@ class Row:
 
     def describe(self, modes: dict[str, str]) -> dict:
         """The row in words; `modes` are of selective search, by source."""
-        names = [
-            f"selective search ({modes[source]})" if source in modes else SOURCES[source] for source in self.sources
-        ]
+        names = [f"selective search ({modes[name]})" if name in modes else SOURCES[name] for name in self.sources]
         return {
             "proposals": " + ".join(names),
             "classifiers": self.classifiers,
@@ -49,6 +47,8 @@ def rows(recipe) -> list[Row]:
     both = tuple(SOURCES)
     alone = ([] if recipe.search_alone is None else [ALONE]) + list(SOURCES)
     found = [Row((source,)) for source in alone]
+    if recipe.search_alone is not None:
+        found.append(Row((ALONE, "multibox")))
     for count in sorted({1, recipe.classifiers}):
         found += [Row(both, count)] + ([Row(both, count, regression=True)] if recipe.regression else [])
     return found + ([] if recipe.maps is None else [Row(both, maps=True)])

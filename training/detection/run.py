@@ -112,7 +112,7 @@ class _Run:
                 "seconds_per_image": seconds_per_image(detectors.of(row), timed),
             }
             results.append({**row.describe(detectors.modes), **facts})
-            curves[_title(results[-1])] = scores
+            curves[f"{len(results)}. {_title(results[-1])}"] = scores
         write(self.work_dir / "results.json", results)
         row, result = max(zip(compared, results, strict=True), key=lambda pair: pair[1]["map50_val"] or 0.0)
         best = detectors.of(row, result["suppression"])

@@ -5,6 +5,8 @@ that is the middle of each sweep. With a degree of 4, half of which are edges th
 turn on one other or none, and what no pair of units can tell of is left out of `identifiable`.
 """
 
+import dataclasses
+import itertools
 import json
 import logging
 import pathlib
@@ -16,29 +18,65 @@ from training.curves import empty_figure
 
 logger = logging.getLogger(__name__)
 
-USUAL = {"width": 1000, "degree": 8, "density": 0.005, "samples": 20_000}
-# One of the usual numbers varies in each sweep.
-SWEEPS = {
-    "degree": (2, 3, 4, 6, 8, 12, 16, 24, 32),
-    "density": (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
-    "samples": (250, 500, 1000, 2000, 5000, 10_000, 20_000, 40_000),
-    "width": (125, 250, 500, 1000, 2000),
-}
-# With two hidden layers the relations through a grandparent count, which wide layers have less of.
-TWO_LAYERS = (
-    {"width": 1000, "degree": 8, "density": 0.001, "samples": 40_000},
-    {"width": 2000, "degree": 8, "density": 0.0007, "samples": 40_000},
-    {"width": 4000, "degree": 8, "density": 0.0005, "samples": 40_000},
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Networks of which one number varies at a time.
+
+    Args:
+        depth: hidden layers.
+        usual: width, degree, density and samples where they do not vary.
+        varied: by the name of what varies its values.
+    """
+
+    depth: int
+    usual: dict[str, float]
+    varied: dict[str, tuple[float, ...]]
+
+    @property
+    def name(self) -> str:
+        return {1: "one hidden layer", 2: "two hidden layers"}.get(self.depth, f"{self.depth} hidden layers")
+
+
+SWEEPS = (
+    Sweep(
+        1,
+        {"width": 1000, "degree": 8, "density": 0.005, "samples": 20_000},
+        {
+            "degree": (2, 3, 4, 6, 8, 12, 16, 24, 32),
+            "density": (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
+            "samples": (250, 500, 1000, 2000, 5000, 10_000, 20_000, 40_000),
+            "width": (125, 250, 500, 1000, 2000),
+        },
+    ),
+    # Each layer turns on more units than the one above, so fewer of the uppermost are on; and a unit has as many
+    # cousins as the fourth power of half of the degree, which wants wider layers.
+    Sweep(
+        2,
+        {"width": 2000, "degree": 12, "density": 0.0005, "samples": 40_000},
+        {
+            "degree": (4, 6, 8, 12, 16),
+            "density": (0.0001, 0.0002, 0.0005, 0.001),
+            "samples": (10_000, 20_000, 40_000),
+            "width": (500, 1000, 2000),
+        },
+    ),
 )
 
 
-def identifiable(weights: np.ndarray) -> float:
-    """The share of the edges that turn a unit on which are those of hidden units with two such edges or more.
+def identifiable(weights: np.ndarray, above: np.ndarray | None = None) -> float:
+    """The share of the edges that turn a unit on of which there is something to be seen.
 
-    A unit that turns one other on, and no more, is not to be told from that one.
+    A hidden unit that turns one other on, and no more, is not to be told from that one; and one that no unit of the
+    layer above turns on is never on.
+
+    Args:
+        weights: (units, hidden units).
+        above: (hidden units, units above them); None: the hidden units are the uppermost.
     """
     edges = (weights > 0).sum(0)
-    return float(edges[edges > 1].sum() / max(1, edges.sum()))
+    seen = edges > 1 if above is None else (edges > 1) & (above > 0).any(1)
+    return float(edges[seen].sum() / max(1, edges.sum()))
 
 
 def measure(width, degree, density, samples, *, depth=1, seeds=2) -> list[dict]:
@@ -52,8 +90,9 @@ def measure(width, degree, density, samples, *, depth=1, seeds=2) -> list[dict]:
         network = SparseNetwork.random(width, degree, density, depth, seed=seed)
         observed = network.sample(samples, seed=seeds + seed)
         found, order, layers = recover(observed, depth), None, []
-        for weights, layer in zip(network.weights, [*found, *[None] * (depth - len(found))], strict=True):
-            values = {"recall": 0.0, "precision": None, "identifiable": identifiable(weights)}
+        layers_above = (*network.weights[1:], None)
+        for weights, above, layer in itertools.zip_longest(network.weights, layers_above, found):
+            values = {"recall": 0.0, "precision": None, "identifiable": identifiable(weights, above)}
             if layer is not None:
                 result = score(layer, weights, order)
                 order = result.order
@@ -69,60 +108,74 @@ def _means(values: list[dict]) -> dict:
     return {name: round(float(np.mean(numbers)), 4) if numbers else None for name, numbers in known.items()}
 
 
-def sweep(out, *, sweeps=SWEEPS, two_layers=TWO_LAYERS, usual=USUAL, seeds=2) -> str:
+def sweep(out, *, sweeps=SWEEPS, seeds=2) -> str:
     """Writes `recovery.json` and `recovery.png`.
 
     Args:
         out: the folder, which is made.
-        sweeps: by the name of what varies its values.
-        two_layers: networks of two hidden layers.
-        usual: of what does not vary.
+        sweeps: `Sweep`s.
         seeds: networks of each kind.
 
     Returns:
         The figures as a table.
     """
     out = pathlib.Path(out)
-    found = {}
-    for name, values in sweeps.items():
-        found[name] = [{name: value, **measure(**{**usual, name: value}, seeds=seeds)[0]} for value in values]
-        logger.info("%s: %s", name, [(row[name], row["recall"], row["precision"]) for row in found[name]])
-    deep = []
-    for network in two_layers:
-        lower, upper = measure(**network, depth=2, seeds=seeds)
-        deep.append({**network, "lower": lower, "upper": upper})
-        logger.info("two layers: %s", deep[-1])
-    out.mkdir(parents=True, exist_ok=True)
-    data = {"usual": usual, "networks of each kind": seeds, "one layer": found, "two layers": deep}
-    (out / "recovery.json").write_text(json.dumps(data, indent=1) + "\n")
-    draw(out / "recovery.png", found, deep, usual)
+    data = {"networks of each kind": seeds}
     lines = [f"{'':>22} recall  precision  to be seen at all"]
-    rows = [(f"{name} {row[name]:g}", row) for name, rows in found.items() for row in rows]
-    for row in deep:
-        text = f"{row['width']}, degree {row['degree']}"
-        rows += [(f"{text}, {part}", row[part]) for part in ("lower", "upper")]
-    for text, row in rows:
-        precision = "-" if row["precision"] is None else f"{row['precision']:.3f}"
-        lines.append(f"{text:>22} {row['recall']:.3f}  {precision:>9}  {row['identifiable']:.3f}")
+    for kind in sweeps:
+        known: dict[tuple, list[dict]] = {}  # what is usual is in each of its sweeps
+        measured: dict[str, list[dict]] = {}
+        data[kind.name] = {"usual": kind.usual, "varied": measured}
+        for name, values in kind.varied.items():
+            measured[name] = []
+            for value in values:
+                numbers = {**kind.usual, name: value}
+                if (key := tuple(numbers.values())) not in known:
+                    known[key] = measure(**numbers, depth=kind.depth, seeds=seeds)
+                layers = known[key]
+                measured[name].append({name: value, "layers": layers})
+                where = f"{name} {value:g}"
+                lines += [_line(where, number, layer, kind.depth) for number, layer in enumerate(layers, 1)]
+                logger.info("%s, %s", kind.name, lines[-1].strip())
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recovery.json").write_text(json.dumps(data, indent=1) + "\n")
+    draw(out / "recovery.png", data, sweeps)
     return "\n".join(lines)
 
 
-def draw(png, found: dict[str, list[dict]], deep: list[dict], usual: dict) -> None:
-    """Recall and precision over what varies, a panel each; in the last, both layers of deeper networks."""
-    figure = empty_figure(3.4 * (len(found) + 1), 3.6)
-    axes = figure.subplots(1, len(found) + 1, squeeze=False)[0]
-    for axis, (name, rows) in zip(axes, found.items(), strict=False):
-        others = ", ".join(f"{key} {value:g}" for key, value in usual.items() if key != name)
-        _panel(axis, name, [row[name] for row in rows], others)
-        at = [row[name] for row in rows]
-        axis.plot(at, [row["identifiable"] for row in rows], "--", color="#b0b0b0", label="to be seen at all")
-        _lines(axis, at, rows, "-", "")
-    at = [row["width"] for row in deep]
-    _panel(axes[-1], "width, two hidden layers", at, "degree and density: see recovery.json")
-    for layer, style in (("lower", "-"), ("upper", ":")):
-        _lines(axes[-1], at, [row[layer] for row in deep], style, f", {layer} layer")
-    for axis in (axes[0], axes[-1]):
-        axis.legend(frameon=False, fontsize=8, loc="lower left")
+def _line(where, number, layer, depth) -> str:
+    text = where if depth == 1 else f"{where}, layer {number}"
+    precision = "-" if layer["precision"] is None else f"{layer['precision']:.3f}"
+    return f"{text:>22} {layer['recall']:.3f}  {precision:>9}  {layer['identifiable']:.3f}"
+
+
+def draw(png, data: dict, sweeps=SWEEPS) -> None:
+    """Recall and precision over what varies, a panel each; a row of panels for each depth.
+
+    Args:
+        png: the file.
+        data: as in `recovery.json`.
+        sweeps: which of its parts.
+    """
+    columns = max(len(kind.varied) for kind in sweeps)
+    figure = empty_figure(3.4 * columns, 3.8 * len(sweeps))
+    axes = figure.subplots(len(sweeps), columns, squeeze=False)
+    for row, kind in zip(axes, sweeps, strict=True):
+        part = data[kind.name]
+        for axis, (name, points) in itertools.zip_longest(row, part["varied"].items(), fillvalue=(None, None)):
+            if name is None:
+                axis.set_axis_off()
+                continue
+            others = ", ".join(f"{key} {value:g}" for key, value in part["usual"].items() if key != name)
+            at = [point[name] for point in points]
+            _panel(axis, f"{name}, {kind.name}", at, others)
+            for number in range(kind.depth):
+                layers = [point["layers"][number] for point in points]
+                style, label = ("-", "") if kind.depth == 1 else ("-:"[number % 2], f", layer {number + 1}")
+                seen = [layer["identifiable"] for layer in layers]
+                axis.plot(at, seen, "--", color="#b0b0b0", label=None if number else "to be seen at all")
+                _lines(axis, at, layers, style, label)
+        row[0].legend(frameon=False, fontsize=8, loc="lower left")
     figure.savefig(png, dpi=110)
 
 
