@@ -215,23 +215,30 @@ def corrected(observed: np.ndarray, children: list[np.ndarray], *, share=1 / 3, 
     # The smallest first: what chance has gathered is small, and goes before it can account for others.
     children = sorted(children, key=lambda units: (len(units), tuple(units)))
     seen, values = np.ascontiguousarray(observed, "uint8"), hidden_values(observed, children)
-    accounted = np.zeros(seen.shape, "uint16")  # how many hidden units turn a unit on
-    when = [np.flatnonzero(column) for column in values.T]
-    for units, rows in zip(children, when, strict=True):
-        accounted[np.ix_(rows, units)] += 1
-    result = []
-    for units, rows in zip(children, when, strict=True):
-        others = accounted[rows]
-        others[:, units] -= 1
-        alone = others == 0
+    accounted = np.zeros(seen.shape, "int16")  # how many hidden units turn a unit on
+    belongs = np.zeros((len(children), seen.shape[1]), bool)
+    for number, units in enumerate(children):
+        belongs[number, units] = True
+        accounted[np.ix_(np.flatnonzero(values[:, number]), units)] += 1
+    for number, units in enumerate(children):
+        rows = np.flatnonzero(values[:, number])
+        accounted[np.ix_(rows, units)] -= 1
+        others, seen_here = accounted[rows], seen[rows]
+        # Another that shares children is not on for these being on: its own must be.
+        for rival in np.flatnonzero(belongs[:, units].sum(1) > 1):
+            own = belongs[rival] & ~belongs[number]
+            if not own.any():
+                continue  # itself, or one that is all in it
+            doubtful = np.flatnonzero(values[rows, rival])
+            doubtful = doubtful[seen_here[np.ix_(doubtful, own)].sum(1) <= own.sum() / 2]
+            if len(doubtful):
+                others[np.ix_(doubtful, belongs[rival])] -= 1
+        alone = others <= 0
         samples = alone.sum(0)
-        on = (seen[rows] & alone).sum(0)
-        found = np.flatnonzero((on > share * samples) & (samples >= np.maximum(least, len(rows) / 20)))
-        if len(found) > 1:
-            result.append(found)
-            others[:, found] += 1
-        accounted[rows] = others
-    return result
+        found = ((seen_here & alone).sum(0) > share * samples) & (samples >= np.maximum(least, len(rows) / 20))
+        belongs[number] = found if found.sum() > 1 else False
+        accounted[np.ix_(rows, belongs[number])] += 1
+    return [np.flatnonzero(row) for row in belongs if row.any()]
 
 
 def unaccounted(observed: np.ndarray, children: list[np.ndarray]) -> np.ndarray:
