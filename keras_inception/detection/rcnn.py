@@ -123,13 +123,14 @@ class RCNN:
         boxes = self.propose(image) if proposals is None else _inside(checked_boxes(proposals), image)
         return self.select(self.find_candidates(image, boxes, self.scorer(image, boxes)))
 
-    def find_candidates(self, image, boxes, scores) -> list[tuple[np.ndarray, np.ndarray]]:
+    def find_candidates(self, image, boxes, scores, features=None) -> list[tuple[np.ndarray, np.ndarray]]:
         """What may be found of each class, before one of two that overlap goes.
 
         Args:
             image: uint8 (h, w, 3); without regression it is not looked at.
             boxes: (n, 4), of the regions.
             scores: (n, classes + 1), their probabilities.
+            features: for regression, from boxes (m, 4) to what the scorer's `features` are of them; None: those.
 
         Returns:
             For each class boxes (m, 4), where the regression has moved them, and their scores (m,), the surest first.
@@ -141,7 +142,8 @@ class RCNN:
         wanted = np.unique(np.concatenate(candidates))
         if self.regression is None or not len(wanted):
             return [(boxes[mine], scores[mine, label]) for label, mine in enumerate(candidates)]
-        features, found = self.scorer.features(image, boxes[wanted]), []
+        features = self.scorer.features(image, boxes[wanted]) if features is None else features(boxes[wanted])
+        found = []
         for label, mine in enumerate(candidates):
             rows = np.searchsorted(wanted, mine)
             moved = clip(self.regression(features[rows], boxes[mine], np.full(len(mine), label)), image.shape[:2])

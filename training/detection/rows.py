@@ -88,16 +88,12 @@ class Measurement:
 
     Args:
         detector: the row's; its own suppression does not count.
-        row, split: which.
+        photos: of the split.
+        candidates: of each photo, as of `RCNN.find_candidates`.
     """
 
-    def __init__(self, detector: RCNN, row: Row, split: Split):
-        self.detector, self.split = detector, split
-        self.candidates = []
-        for photo, boxes, scores in zip(split.photos, split.boxes(row), split.probabilities(row), strict=True):
-            # Only box regression looks at the photo once more.
-            image = None if detector.regression is None else photo.open()[0]
-            self.candidates.append(detector.find_candidates(image, boxes, scores))
+    def __init__(self, detector: RCNN, photos, candidates):
+        self.detector, self.photos, self.candidates = detector, photos, candidates
 
     def detections(self, suppression: float):
         """What is found in each photo."""
@@ -106,8 +102,45 @@ class Measurement:
 
     def average_precision(self, suppression: float, **options) -> Scores:
         """How much of it is right."""
-        objects = [photo.objects for photo in self.split.photos]
+        objects = [photo.objects for photo in self.photos]
         return average_precision(self.detections(suppression), objects, self.detector.classes, **options)
+
+
+def measurements(detectors: list[RCNN], compared: list[Row], split: Split, scorer, progress=None) -> list[Measurement]:
+    """What rows are measured by on a split.
+
+    Args:
+        detectors: of the rows.
+        compared: the rows.
+        split: which.
+        scorer: the first classifier's, which box regression goes by. It looks at each box once for all rows.
+        progress: is called with 1 after each photo.
+    """
+    known = [(split.boxes(row), split.probabilities(row)) for row in compared]
+    found: list[list] = [[] for _ in compared]
+    looks = any(detector.regression is not None for detector in detectors)
+    for number, photo in enumerate(split.photos):
+        image = photo.open()[0] if looks else None
+        seen = _Seen(image, scorer)
+        for detector, (boxes, scores), candidates in zip(detectors, known, found, strict=True):
+            candidates.append(detector.find_candidates(image, boxes[number], scores[number], seen))
+        if progress is not None:
+            progress(1)
+    return [Measurement(detector, split.photos, each) for detector, each in zip(detectors, found, strict=True)]
+
+
+class _Seen:
+    """What a scorer sees of boxes of an image, each once."""
+
+    def __init__(self, image, scorer):
+        self.image, self.scorer, self.known = image, scorer, {}
+
+    def __call__(self, boxes):
+        keys = [box.tobytes() for box in boxes]
+        if new := {key: box for key, box in zip(keys, boxes, strict=True) if key not in self.known}:
+            features = self.scorer.features(self.image, np.stack(list(new.values())))
+            self.known.update(zip(new, features, strict=True))
+        return np.stack([self.known[key] for key in keys])
 
 
 def choose(measurement: Measurement, suppressions) -> tuple[float, float]:

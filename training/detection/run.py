@@ -28,11 +28,11 @@ from training.detection.recipe import DetectionRecipe
 from training.detection.regions import cut_for_training
 from training.detection.rows import (
     ALONE,
-    Measurement,
     Row,
     Split,
     choose,
     measure,
+    measurements,
     rounded,
     rows,
     seconds_per_image,
@@ -99,9 +99,10 @@ class _Run:
         results, curves = [], {}
         timed = [photo.open()[0] for photo in self.val.photos[: self.recipe.timed]]
         compared = rows(self.recipe)
-        for row in _shown("measuring", compared):
-            suppression, on_val = choose(Measurement(detectors.of(row), row, val), self.recipe.suppressions)
-            facts, scores = measure(Measurement(detectors.of(row), row, test), suppression)
+        on = {split: self._measurements(split, compared, detectors, scorers[1]) for split in (val, test)}
+        for row, of_val, of_test in _shown("measuring", list(zip(compared, on[val], on[test], strict=True))):
+            suppression, on_val = choose(of_val, self.recipe.suppressions)
+            facts, scores = measure(of_test, suppression)
             covered = coverage(self.test, test.boxes(row))
             facts |= {
                 "map50_val": rounded(on_val),
@@ -117,8 +118,12 @@ class _Run:
         row, result = max(zip(compared, results, strict=True), key=lambda pair: pair[1]["map50_val"] or 0.0)
         best = detectors.of(row, result["suppression"])
         self._publish(best, result)
-        self._draw(curves, best, row, test, result)
+        self._draw(curves, on[test][compared.index(row)].detections(result["suppression"]), result)
         return results
+
+    def _measurements(self, split, compared, detectors, scorer):
+        with _bar(f"candidates, {split.photos.name}", len(split.photos), "photo") as bar:
+            return measurements([detectors.of(row) for row in compared], compared, split, scorer, bar)
 
     def _propose(self, name, source) -> dict[str, list]:
         """The proposals of a source for all splits."""
@@ -233,15 +238,9 @@ class _Run:
         place = self.work_dir / ("maps" if name == "maps" else f"classifier_{name}") / "model"
         return (place / folders.CONFIG).read_bytes()
 
-    def _draw(self, curves, detector, row, test, result) -> None:
-        some = dataclasses.replace(
-            test,
-            photos=AnnotatedPhotos(test.photos.name, test.photos.classes, test.photos.photos[:SHOWN]),
-            proposals={source: boxes[:SHOWN] for source, boxes in test.proposals.items()},
-            scores={key: scores[:SHOWN] for key, scores in test.scores.items()},
-        )
-        found = Measurement(detector, row, some).detections(result["suppression"])
-        contact_sheet(self.work_dir / "detections.png", some.photos, found, self.train.classes, threshold=SURE)
+    def _draw(self, curves, detections, result) -> None:
+        photos = AnnotatedPhotos(self.test.name, self.test.classes, self.test.photos[:SHOWN])
+        contact_sheet(self.work_dir / "detections.png", photos, detections[:SHOWN], self.train.classes, threshold=SURE)
         title = f"{self.name}: mAP at 0.5 of the best {result['map50']:.1%}" if result["map50"] else self.name
         try:
             draw_curves(self.work_dir / "curves.png", curves, title)
