@@ -55,3 +55,10 @@ def test_a_program_ends_with_what_it_returns_or_one_sentence(capsys):
     assert capsys.readouterr() == ("", "x: expected a; Received: b\n")
     with pytest.raises(KeyError):
         finish("x", lambda: fails(KeyError("y")))
+
+
+def test_what_memory_does_not_hold_is_one_sentence():
+    with pytest.raises(MemoryError) as raised:
+        np.empty((1 << 50,), "float64")
+    assert one_sentence(raised.value).startswith("expected enough memory; Received: Unable to allocate")
+    assert one_sentence(MemoryError()) == "expected enough memory; Received: less"

@@ -19,6 +19,7 @@ import keras_inception
 from keras_inception.detection.selective_search import SelectiveSearch
 from keras_inception.model_folder.loading import verify
 from training.detect import main
+from training.detection.data import read_splits
 from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
 from training.detection.rows import Row, rows, table
 from training.recipe import Recipe
@@ -220,6 +221,19 @@ def test_the_least_of_a_detector_from_a_folder_of_coco(toys, tmp_path, monkeypat
     (place / "annotations" / "instances_test.json").write_text(json.dumps(data))
     assert main(command) == 1
     assert "expected a work directory of this recipe, or an empty one; Received: " in capsys.readouterr().err
+
+
+def test_a_class_that_no_photo_to_train_on_shows_is_named(tmp_path, caplog):
+    place = coco(tmp_path / "coco")
+    recipe = DetectionRecipe(Recipe(dataset="arrays", aux_heads=False))
+    assert read_splits(place, recipe)["train"].classes == ("bright",)
+    assert "cannot be learned" not in caplog.text
+    for split in ("train", "val", "test"):
+        path = place / "annotations" / f"instances_{split}.json"
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps({**data, "categories": [*data["categories"], {"id": 9, "name": "dark"}]}))
+    assert read_splits(place, recipe)["train"].classes == ("bright", "dark")
+    assert "instances_train.json: no photo shows dark, so it cannot be learned." in caplog.text
 
 
 def test_rows_of_a_recipe():

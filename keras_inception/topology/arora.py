@@ -13,6 +13,9 @@ import dataclasses
 
 import numpy as np
 
+# Of a layer, how often what is left is looked at again, and the share of its units that this must add to go on.
+ROUNDS, GAIN = 6, 0.01
+
 
 @dataclasses.dataclass(frozen=True)
 class SparseNetwork:
@@ -243,10 +246,9 @@ def corrected(observed: np.ndarray, children: list[np.ndarray], *, share=1 / 3, 
 
 def unaccounted(observed: np.ndarray, children: list[np.ndarray]) -> np.ndarray:
     """Where units are on that no known hidden unit turns on: bool (samples, units)."""
-    columns = np.ascontiguousarray(observed.T, "uint8")
-    left = columns > 0
-    for units in children:
-        left[units] &= columns[units].sum(0, dtype="int32") <= len(units) / 2
+    left = np.array(observed.T, bool)  # units first: the rows of a set are few
+    for units, on in zip(children, hidden_values(observed, children).T, strict=True):
+        left[units] &= ~on
     return left.T
 
 
@@ -288,7 +290,7 @@ def recover(observed: np.ndarray, depth=1, **options) -> list[RecoveredLayer]:
     return layers
 
 
-def _layer_above(observed: np.ndarray, *, rounds=6, gain=0.01, **options) -> list[np.ndarray]:
+def _layer_above(observed: np.ndarray, **options) -> list[np.ndarray]:
     """The children of each unit of the layer above.
 
     In deep networks a hidden unit with few parents is on more rarely than the others, and its children's relations are
@@ -296,16 +298,14 @@ def _layer_above(observed: np.ndarray, *, rounds=6, gain=0.01, **options) -> lis
 
     Args:
         observed: bool (samples, units).
-        rounds: at most.
-        gain: share of the hidden units that a round must add, or it is the last.
         options: of `related_pairs`.
     """
     children: list[np.ndarray] = []
     left = observed
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         before = len(children)
         children = corrected(observed, children + communities(left, related_pairs(left, **options)))
-        if len(children) - before <= gain * len(children):
+        if len(children) - before <= GAIN * len(children):
             break
         left = unaccounted(observed, children)
     return sorted(children, key=lambda units: (-len(units), tuple(units)))

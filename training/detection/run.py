@@ -99,13 +99,13 @@ class _Run:
         results, curves = [], {}
         timed = [photo.open()[0] for photo in self.val.photos[: self.recipe.timed]]
         compared = rows(self.recipe)
-        on = {split: self._measurements(split, compared, detectors, scorers[1]) for split in (val, test)}
-        for row, of_val, of_test in _shown("measuring", list(zip(compared, on[val], on[test], strict=True))):
-            suppression, on_val = choose(of_val, self.recipe.suppressions)
-            facts, scores = measure(of_test, suppression)
+        on_val, on_test = (self._measurements(split, compared, detectors, scorers[1]) for split in (val, test))
+        for number, row in enumerate(_shown("measuring", compared)):
+            suppression, chosen = choose(on_val[number], self.recipe.suppressions)
+            facts, scores = measure(on_test[number], suppression)
             covered = coverage(self.test, test.boxes(row))
             facts |= {
-                "map50_val": rounded(on_val),
+                "map50_val": rounded(chosen),
                 "suppression": suppression,
                 "proposals_per_image": round(covered.proposals, 1),
                 "coverage": rounded(covered.covered),
@@ -113,12 +113,12 @@ class _Run:
                 "seconds_per_image": seconds_per_image(detectors.of(row), timed),
             }
             results.append({**row.describe(detectors.modes), **facts})
-            curves[f"{len(results)}. {_title(results[-1])}"] = scores
+            curves[f"{number + 1}. {_title(results[-1])}"] = scores
         write(self.work_dir / "results.json", results)
-        row, result = max(zip(compared, results, strict=True), key=lambda pair: pair[1]["map50_val"] or 0.0)
-        best = detectors.of(row, result["suppression"])
-        self._publish(best, result)
-        self._draw(curves, on[test][compared.index(row)].detections(result["suppression"]), result)
+        best = max(range(len(results)), key=lambda number: results[number]["map50_val"] or 0.0)
+        result = results[best]
+        self._publish(detectors.of(compared[best], result["suppression"]), result)
+        self._draw(curves, on_test[best].detections(result["suppression"]), result)
         return results
 
     def _measurements(self, split, compared, detectors, scorer):
