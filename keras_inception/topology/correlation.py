@@ -1,12 +1,15 @@
 """Which units of a layer fire together: correlations of activations, also at a distance, in one pass over the data."""
 
+import concurrent.futures
 import dataclasses
+import functools
 import logging
 import sys
 
 import keras
 import numpy as np
 
+from keras_inception.datasets.source import cores
 from keras_inception.features import resolve
 
 logger = logging.getLogger(__name__)
@@ -32,17 +35,18 @@ class _Moments:
         self.products = np.zeros((channels, channels))
         self._corrections: list[tuple[float, np.ndarray, np.ndarray]] = []
 
-    def add(self, a: np.ndarray, b: np.ndarray, near_a: np.ndarray, near_b: np.ndarray) -> None:
+    def add(self, a: np.ndarray, b: np.ndarray) -> None:
         """Merges a batch, part by part.
 
         Args:
-            a, b: float32 (n, channels), of which `near_a` and `near_b` have been taken; one array where they are equal,
-                for BLAS then computes one half of the products only.
-            near_a, near_b: (channels), near their means.
+            a, b: float32 (n, channels); one array where they are equal, for BLAS then computes one half of the products
+                only.
         """
+        near_a = _near(a)
+        near_b = near_a if a is b else _near(b)
         for start in range(0, len(a), self.ROWS):
-            part = a[start : start + self.ROWS]
-            self._add(part, part if a is b else b[start : start + self.ROWS], near_a, near_b)
+            part = a[start : start + self.ROWS] - near_a
+            self._add(part, part if a is b else b[start : start + self.ROWS] - near_b, near_a, near_b)
 
     def _add(self, a, b, near_a, near_b):
         n = len(a)
@@ -204,6 +208,7 @@ def correlation_statistics(
         `LayerStatistics` by the names as they were asked for.
 
     Raises:
+        ImportError: threadpoolctl is not installed; the message says what to install.
         ValueError: a layer that is not in the model, or has no map; no images, or of several sizes; an activation that
             is no number.
     """
@@ -215,66 +220,126 @@ def correlation_statistics(
         if len(getattr(tensor, "shape", ())) != 4:
             shape = getattr(tensor, "shape", None)
             raise ValueError(f"expected a layer whose output is a map; Received: {name}, of shape {shape}")
-    channel_axis = -1 if keras.config.image_data_format() == "channels_last" else 1
-    merged = {name: {(0, 0): _Moments(tensor.shape[channel_axis])} for name, tensor in found.items()}
-    sizes, places, pairs = {}, {}, {}  # known from the first batch on, for a model may take images of any size
-    network = keras.Model(model.input, found)
+    forward = _forward(keras.Model(model.input, found))
     rng = np.random.default_rng(seed)
+    sums = {name: _LayerSums(name, radius, positions, rng) for name in found}
     images = 0
     total = len(dataset) if total is None and hasattr(dataset, "shape") else total
     disable = not (sys.stderr.isatty() if progress is None else progress)
-    with tqdm(total=total, unit=" images", file=sys.stderr, disable=disable) as bar:
+    with tqdm(total=total, unit=" images", file=sys.stderr, disable=disable) as bar, _Parallel() as parallel:
         for batch in _batches(dataset, batch_size):
-            for name, maps in network.predict_on_batch(batch).items():
-                maps = _channels_last(np.asarray(maps, "float32"))
-                size = maps.shape[1:3]
-                if sizes.setdefault(name, size) != size:
-                    raise ValueError(
-                        f"expected maps of one size; Received: {name}, of {sizes[name]} and, in the batch that begins "
-                        f"with image {images}, of {size}"
-                    )
-                if name not in pairs:
-                    places[name] = np.sort(rng.permutation(size[0] * size[1])[:positions])
-                    pairs[name] = {offset: _pairs(places[name], offset, size) for offset in half_plane(radius)[1:]}
-                _add(merged[name], maps, pairs[name], name, images)
+            maps = {name: _channels_last(np.asarray(value, "float32")) for name, value in forward(batch).items()}
+            parallel([call for name, value in maps.items() for call in sums[name].calls(value, images)])
             images += len(batch)
             bar.update(len(batch))
     if not images:
         raise ValueError("expected images; Received: none")
-    result = {}
-    for name in found:
-        moments = {offset: found.finish(offset == (0, 0)) for offset, found in merged[name].items()}
-        result[name] = LayerStatistics(name, sizes[name], images, len(places[name]), moments)
-        if len(steady := result[name].constant):
+    return {name: some.finish(images) for name, some in sums.items()}
+
+
+def _forward(network):
+    """A function from a batch of images to arrays, which are not to be written to, by the names of outputs."""
+    if keras.backend.backend() != "tensorflow":
+        return network.predict_on_batch
+    import tensorflow as tf
+
+    # Keras copies what it returns, and the maps of a batch may be hundreds of MB.
+    @tf.function(reduce_retracing=True)
+    def maps(images):
+        return {name: tf.cast(value, tf.float32) for name, value in network(images, training=False).items()}
+
+    return lambda images: {name: np.asarray(memoryview(value)) for name, value in maps(images).items()}
+
+
+class _Parallel:
+    """Runs calls that are independent of each other, and spend their time in BLAS, on as many cores as that has.
+
+    BLAS' own threads wait for each other at each product, and many are too small to share. So each call has a thread,
+    and BLAS one or a few in each.
+
+    Raises:
+        ImportError: threadpoolctl is not installed; the message says what to install.
+    """
+
+    def __init__(self):
+        try:
+            from threadpoolctl import ThreadpoolController
+        except ImportError as error:
+            message = "expected threadpoolctl for the topology: pip install 'keras-inception[topology]'"
+            raise ImportError(message) from error
+        self._blas = ThreadpoolController().select(user_api="blas")
+        self._threads = max((library.num_threads for library in self._blas.lib_controllers), default=cores())
+
+    def __enter__(self):
+        self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
+        return self
+
+    def __exit__(self, *_):
+        self._pool.shutdown()
+
+    def __call__(self, calls) -> None:
+        """Returns when all are done, or raises what the first of those that failed has raised."""
+        with self._blas.limit(limits=max(1, self._threads // len(calls))):
+            for _ in self._pool.map(lambda call: call(), calls):
+                pass
+
+
+class _LayerSums:
+    """What is summed up of one layer, whose map's size is known from the first batch on: a model may take any."""
+
+    def __init__(self, name, radius, positions, rng):
+        self._name, self._radius, self._positions, self._rng = name, radius, positions, rng
+        self._size = None
+
+    def calls(self, maps, images: int) -> list:
+        """Calls, independent of each other, that merge a batch's maps, (n, height, width, channels)."""
+        size, channels = maps.shape[1:3], maps.shape[-1]
+        if self._size is None:
+            self._size = size
+            self._places = np.sort(self._rng.permutation(size[0] * size[1])[: self._positions])
+            pairs = {offset: _pairs(self._places, offset, size) for offset in half_plane(self._radius)[1:]}
+            self._pairs = {offset: ends for offset, ends in pairs.items() if len(ends[0])}
+            self._moments = {offset: _Moments(channels) for offset in [(0, 0), *self._pairs]}
+        elif self._size != size:
+            raise ValueError(
+                f"expected maps of one size; Received: {self._name}, of {self._size} and, in the batch that begins "
+                f"with image {images}, of {size}"
+            )
+        maps = maps.reshape(len(maps), -1, channels)
+        return [functools.partial(self._add, maps, images)] + [
+            functools.partial(_add_pairs, self._moments[offset], maps, *ends) for offset, ends in self._pairs.items()
+        ]
+
+    def _add(self, maps, images):
+        moments = self._moments[0, 0]
+        with np.errstate(invalid="ignore", over="ignore"):  # which is reported below
+            rows = maps.reshape(-1, maps.shape[-1])
+            moments.add(rows, rows)
+        if not np.isfinite(moments.mean_a).all() or not np.isfinite(moments.products.diagonal()).all():
+            raise ValueError(
+                "expected activations that are finite numbers, and their squares; Received: NaN or infinity in "
+                f"{self._name}, in the batch that begins with image {images}"
+            )
+
+    def finish(self, images: int) -> LayerStatistics:
+        """What was found, of so many images."""
+        moments = {offset: found.finish(offset == (0, 0)) for offset, found in self._moments.items()}
+        result = LayerStatistics(self._name, self._size, images, len(self._places), moments)
+        if len(steady := result.constant):
             logger.warning(
                 "%d of %d channels of %s never change, and correlate with nothing.",
                 len(steady),
-                result[name].units,
-                name,
+                result.units,
+                self._name,
             )
-    return result
+        return result
 
 
-def _add(merged, maps, pairs, name, images) -> None:
-    """Merges a batch's maps, (n, height, width, channels); NaN or infinity is an error."""
+def _add_pairs(moments, maps, here, there) -> None:
+    """Merges the places `here` of a batch's maps, (n, places, channels), with those `there`."""
     channels = maps.shape[-1]
-    maps = maps.reshape(len(maps), -1, channels)
-    with np.errstate(invalid="ignore", over="ignore"):  # which is reported below
-        flat = maps.reshape(-1, channels)
-        near = _near(flat)
-        flat = flat - near
-        merged[0, 0].add(flat, flat, near, near)
-    if not np.isfinite(merged[0, 0].mean_a).all() or not np.isfinite(merged[0, 0].products.diagonal()).all():
-        raise ValueError(
-            f"expected activations that are finite numbers, and their squares; Received: NaN or infinity in {name}, in "
-            f"the batch that begins with image {images}"
-        )
-    for offset, (here, there) in pairs.items():
-        if len(here):
-            # The places of an offset may have means far from that of the map.
-            ends = [maps[:, at].reshape(-1, channels) for at in (here, there)]
-            near_a, near_b = map(_near, ends)
-            merged.setdefault(offset, _Moments(channels)).add(ends[0] - near_a, ends[1] - near_b, near_a, near_b)
+    with np.errstate(invalid="ignore", over="ignore"):  # which is reported of all places
+        moments.add(*(maps[:, at].reshape(-1, channels) for at in (here, there)))
 
 
 def _near(rows) -> np.ndarray:
