@@ -14,7 +14,9 @@ from keras_inception.topology.arora import (
     recover,
     related_pairs,
     score,
+    turned_off,
     unaccounted,
+    visible,
 )
 
 
@@ -49,7 +51,7 @@ def test_what_recovers_sees_the_lowest_layer_alone():
 def test_two_layers():
     network = SparseNetwork.random(1000, 8, 0.001, depth=2)
     layers = recover(network.sample(20_000), depth=2)
-    first = score(layers[0], network.weights[0])
+    first = score(layers[0], network.weights[0], above=network.weights[1])
     second = score(layers[1], network.weights[1], first.order)
     # Of the lower layer 2 % are never on, for no unit turns them on.
     assert first.recall > 0.94 and first.precision > 0.94
@@ -81,6 +83,40 @@ def test_a_set_is_kept_where_it_shares_most_of_another():
     children = [[0, 1, 2, 3, 4, 5], [3, 4, 5, 6]]
     seen = turned_on(hidden, children, 7)
     assert sorted(map(list, corrected(seen, [np.array(units) for units in children]))) == children
+
+
+def test_what_is_mostly_on_is_no_child_of_all():
+    network = SparseNetwork.random(300, 8, 0.01)
+    seen = network.sample(20_000)
+    rng = np.random.default_rng(0)
+    for rate in (0.3, 0.6, 1):
+        seen[:, 5] = rng.random(20_000) < rate
+        (layer,) = recover(seen)
+        assert not any(5 in units for units in layer.children)
+        found = score(layer, network.weights[0])
+        assert found.recall > 0.98 and found.precision > 0.99
+
+
+def test_what_turns_units_off_is_found_where_units_are_often_on():
+    network = SparseNetwork.random(500, 8, 0.02)
+    (layer,) = recover(network.sample(20_000))
+    found = score(layer, network.weights[0])
+    assert found.recall > 0.97 and found.off_recall > 0.35 and found.off_precision > 0.95
+
+
+def test_turned_off():
+    """The second hidden unit turns off a child of the first; the third is mostly on with the second."""
+    rng = np.random.default_rng(0)
+    hidden = rng.random((20_000, 4)) < 0.05
+    hidden[:, 2] = np.where(rng.random(20_000) < 0.8, hidden[:, 1], hidden[:, 2])
+    children = [np.arange(5 * number, 5 * number + 5) for number in range(4)]
+    seen = turned_on(hidden, children, 20)
+    assert [units.tolist() for units in turned_off(seen, children)] == [[], [], [], []]
+    seen[:, 0] &= ~hidden[:, 1]
+    assert [units.tolist() for units in turned_off(seen, children)] == [[], [0], [], []]
+    assert turned_off(seen, []) == []
+    pairs = [np.array([0, 1]), *children[1:]]  # the other child alone tells too little of their parent
+    assert [units.tolist() for units in turned_off(seen, pairs)] == [[], [], [], []]
 
 
 def test_it_fails_where_the_theorem_does_not_hold():
@@ -128,6 +164,23 @@ def test_a_score_counts_edges():
     found = score(RecoveredLayer((np.array([0, 1, 5]),)), weights)
     assert found.recall == pytest.approx(2 / 4) and found.precision == pytest.approx(2 / 3)
     assert found.units == 0.5 and found.order.tolist() == [0, -1]
+    assert found.off_recall == 0 and np.isnan(found.off_precision)
+    weights[[4, 5], 0] = -0.5
+    sets = (np.array([0, 1]), np.array([3]))
+    found = score(RecoveredLayer(sets, (np.array([3, 4, 5]), np.array([4]))), weights)
+    assert found.off_recall == pytest.approx(2 / 3) and found.off_precision == 2 / 4  # of the second nothing is visible
+
+
+def test_what_leaves_no_trace_is_not_found():
+    weights = np.zeros((6, 2), "float32")
+    weights[0, 0] = weights[[0, 1], 1] = 1
+    found = score(RecoveredLayer((np.array([0, 1]), np.array([0, 5]))), weights)
+    assert found.recall == pytest.approx(2 / 3) and found.precision == 0.5 and found.order.tolist() == [-1, 0]
+    assert visible(weights).tolist() == [False, True]
+    above = np.array([[1], [-1]])
+    assert visible(weights, above).tolist() == [False, False]
+    found = score(RecoveredLayer((np.array([0, 1]),)), weights, None, above)
+    assert found.recall == found.precision == found.units == 0 and found.order.tolist() == [-1, -1]
 
 
 @pytest.mark.parametrize("options", [{"degree": 2000}, {"degree": 0}, {"density": 1.0}, {"depth": 0}])
@@ -139,6 +192,10 @@ def test_wrong_arguments(options):
 def test_nothing_observed():
     with pytest.raises(ValueError, match=r"\(samples, units\); Received: shape \(0, 7\)"):
         recover(np.zeros((0, 7)))
+    with pytest.raises(ValueError, match="on or off, 1 or 0; Received: nan"):
+        recover(np.array([[1, np.nan]]))
+    with pytest.raises(ValueError, match="a sample or more; Received: count=0"):
+        SparseNetwork.random(5, 2).sample(0)
 
 
 def test_sets_that_share_a_half_are_two():

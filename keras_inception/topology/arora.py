@@ -5,8 +5,9 @@ sign, and a unit is on when the weights of its parents that are on sum up to mor
 together more often than by chance share a parent; units of which all pairs do are the children of one. So the layer
 above a layer is found from the correlations of the layer alone, then which of its units are on, and so on upwards.
 
-Found are the edges that turn a unit on. Those that turn one off are in the theorem too, but leave no trace in which
-units are on together; they are not looked for, nor counted.
+So much for the edges that turn a unit on. Those that turn one off are fainter: that two units are on together less
+often than by chance is seen only of units that are often on. They are found last, as in the theorem, when it is known
+which hidden units are on.
 """
 
 import dataclasses
@@ -59,7 +60,13 @@ class SparseNetwork:
         return cls(tuple(layers), density)
 
     def sample(self, count: int, *, seed=1, batch=4096) -> np.ndarray:
-        """What is seen of the network: bool (count, units of the lowest layer)."""
+        """What is seen of the network: bool (count, units of the lowest layer).
+
+        Raises:
+            ValueError: no samples are asked for.
+        """
+        if count < 1:
+            raise ValueError(f"expected a sample or more; Received: count={count}")
         rng = np.random.default_rng(seed)
         seen = []
         for start in range(0, count, batch):
@@ -208,9 +215,9 @@ def corrected(observed: np.ndarray, children: list[np.ndarray], *, share=1 / 3, 
     Args:
         observed: bool (samples, units).
         children: of each hidden unit, as far as they are known.
-        share: of the samples in which a hidden unit is on, and no other one that turns the unit on, in which a child is
-            on too. Negative weights of others make it less than one; of what is no child it is about as rare as chance.
-        least: such samples that there must be.
+        share: of the samples in which a hidden unit is on, and no other one that turns a unit on, nor chance does, in
+            which a child is on too. Negative weights of others make it less than one.
+        least: such samples that there must be, and at least a twentieth of all in which the hidden unit is on.
 
     Returns:
         Sets of two units or more, as sorted indices.
@@ -223,6 +230,9 @@ def corrected(observed: np.ndarray, children: list[np.ndarray], *, share=1 / 3, 
     for number, units in enumerate(children):
         belongs[number, units] = True
         accounted[np.ix_(np.flatnonzero(values[:, number]), units)] += 1
+    # How often a unit is on though no hidden unit that is known turns it on.
+    idle = accounted == 0
+    chance = (seen & idle).sum(0) / np.maximum(1, idle.sum(0))
     for number, units in enumerate(children):
         rows = np.flatnonzero(values[:, number])
         accounted[np.ix_(rows, units)] -= 1
@@ -238,7 +248,8 @@ def corrected(observed: np.ndarray, children: list[np.ndarray], *, share=1 / 3, 
                 others[np.ix_(doubtful, belongs[rival])] -= 1
         alone = others <= 0
         samples = alone.sum(0)
-        found = ((seen_here & alone).sum(0) > share * samples) & (samples >= np.maximum(least, len(rows) / 20))
+        often = (seen_here & alone).sum(0) > (chance + share * (1 - chance)) * samples
+        found = often & (samples >= np.maximum(least, len(rows) / 20))
         belongs[number] = found if found.sum() > 1 else False
         accounted[np.ix_(rows, belongs[number])] += 1
     return [np.flatnonzero(row) for row in belongs if row.any()]
@@ -252,15 +263,89 @@ def unaccounted(observed: np.ndarray, children: list[np.ndarray]) -> np.ndarray:
     return left.T
 
 
+def turned_off(observed, children: list[np.ndarray], *, doubt=0.02, false=0.01) -> list[np.ndarray]:
+    """The units that hidden ones turn off, once it is known which ones they turn on.
+
+    A unit whose parent is on is on, unless another parent turns it off. So looked at are the samples in which all other
+    children of a parent are on, for then it is on itself; and of them those in which a hidden unit is on beside those
+    in which it is not. Those are few: where one hidden unit in 200 is on, two certain ones are in 1 of 40,000 samples.
+
+    Args:
+        observed: bool (samples, units).
+        children: of each hidden unit, those that it turns on.
+        doubt: share of the samples in which all other children are on, that chance may have of them; of a parent of few
+            children it has more, and they do not tell of it.
+        false: share of what is found that chance may be, by Fisher's exact test and Benjamini and Hochberg's bound.
+
+    Returns:
+        Of each hidden unit the units that it turns off, sorted.
+
+    Raises:
+        ImportError: scipy is not installed; the message says what to install.
+    """
+    if not children:
+        return []
+    try:
+        from scipy.stats import false_discovery_control, hypergeom
+    except ImportError as error:
+        raise ImportError("expected scipy for the topology: pip install 'keras-inception[topology]'") from error
+
+    values = np.ascontiguousarray(hidden_values(observed, children).T)
+    seen = np.ascontiguousarray(np.transpose(observed), bool)
+    rate = seen.mean(1)
+    told = np.zeros(seen.shape, bool)  # where a unit's parent is on, as its other children tell
+    for units in children:
+        on = seen[units].sum(0, dtype="int32")
+        for unit in units:
+            others = on - seen[unit] == len(units) - 1
+            if np.prod(rate[units[units != unit]]) < doubt * others.mean():
+                told[unit] |= others
+    trials, on = _together(values, told), _together(values, told & seen)
+    for number, units in enumerate(children):
+        trials[number, units] = on[number, units] = 0
+    probability = hypergeom.cdf(on, np.maximum(1, told.sum(1)), (told & seen).sum(1), trials)
+    clear = false_discovery_control(probability, axis=None).reshape(probability.shape) < false
+    if not clear.any():
+        return [np.array([], int) for _ in children]
+    limit = probability[clear].max()
+    found = np.zeros(clear.shape, bool)
+    for unit in np.flatnonzero(clear.any(0)):
+        # A hidden unit that is on with one that turns the unit off need not do so itself: the clearest first, and then
+        # where it is not on.
+        rest, samples = np.flatnonzero(clear[:, unit]), np.flatnonzero(told[unit])
+        while len(rest):
+            on_here, unit_on = values[np.ix_(rest, samples)], seen[unit, samples]
+            count, both = on_here.sum(1), (on_here & unit_on).sum(1)
+            probability = hypergeom.cdf(both, len(samples), unit_on.sum(), count)
+            clearest = probability.argmin()
+            if probability[clearest] > limit:
+                break
+            found[rest[clearest], unit] = True
+            samples = samples[~on_here[clearest]]
+            rest = np.delete(rest, clearest)
+    return [np.flatnonzero(row) for row in found]
+
+
+def _together(a, b, samples=8192) -> np.ndarray:
+    """In how many samples each row of a and each of b are both on; float32 counts up to 2**24 exactly."""
+    counts = np.zeros((len(a), len(b)), "float32")
+    for start in range(0, a.shape[1], samples):
+        part = slice(start, start + samples)
+        counts += a[:, part].astype("float32") @ b[:, part].T.astype("float32")
+    return counts.astype(int)
+
+
 @dataclasses.dataclass(frozen=True)
 class RecoveredLayer:
     """A hidden layer as it was found from the layer below.
 
     Args:
         children: of each hidden unit, the units below that it turns on, sorted.
+        turned_off: likewise, those that it turns off, as far as they are to be told.
     """
 
     children: tuple[np.ndarray, ...]
+    turned_off: tuple[np.ndarray, ...] = ()
 
 
 def recover(observed: np.ndarray, depth=1, **options) -> list[RecoveredLayer]:
@@ -275,17 +360,21 @@ def recover(observed: np.ndarray, depth=1, **options) -> list[RecoveredLayer]:
         A `RecoveredLayer` each; fewer where a layer shows no relations.
 
     Raises:
-        ValueError: nothing was observed.
+        ImportError: scipy is not installed; the message says what to install.
+        ValueError: nothing was observed, or what is neither on nor off.
     """
-    observed = np.asarray(observed, bool)
+    observed = np.asarray(observed)
     if observed.ndim != 2 or not observed.size:
         raise ValueError(f"expected samples of units, (samples, units); Received: shape {observed.shape}")
+    if not (wrong := (observed == 0) | (observed == 1)).all():
+        raise ValueError(f"expected units that are on or off, 1 or 0; Received: {observed[~wrong][0]}")
+    observed = observed.astype(bool)
     layers = []
     for _ in range(depth):
         children = _layer_above(observed, **options)
         if not children:
             break
-        layers.append(RecoveredLayer(tuple(children)))
+        layers.append(RecoveredLayer(tuple(children), tuple(turned_off(observed, children))))
         observed = hidden_values(observed, children)
     return layers
 
@@ -311,31 +400,55 @@ def _layer_above(observed: np.ndarray, **options) -> list[np.ndarray]:
     return sorted(children, key=lambda units: (-len(units), tuple(units)))
 
 
+def visible(weights: np.ndarray, above: np.ndarray | None = None) -> np.ndarray:
+    """The hidden units of which there is something to be seen.
+
+    One that turns on one unit, and no other, is not to be told from that; and one that no unit of the layer above turns
+    on is never on.
+
+    Args:
+        weights: (units, hidden units).
+        above: (hidden units, units above them); None: the hidden units are the uppermost.
+
+    Returns:
+        bool (hidden units,).
+    """
+    several = (weights > 0).sum(0) > 1
+    return several if above is None else several & (above > 0).any(1)
+
+
 @dataclasses.dataclass(frozen=True)
 class Score:
     """How much of the truth was found.
 
     Args:
         recall: share of the true edges, of those that turn a unit on, that were found.
-        precision: share of the found edges that are true.
-        units: share of the hidden units of which more than half of the edges were found.
+        precision: share of the found edges, of those that turn a unit on, that are true.
+        off_recall: share of the true edges that turn a unit off, that were found.
+        off_precision: share of the found edges that turn a unit off, that are true; NaN where none was found.
+        units: share of the hidden units, of those that turn on any, of which more than half of these edges were found.
         order: of each true hidden unit, the found one that is it, or -1.
     """
 
     recall: float
     precision: float
+    off_recall: float
+    off_precision: float
     units: float
     order: np.ndarray
 
 
-def score(layer: RecoveredLayer, weights: np.ndarray, below: np.ndarray | None = None) -> Score:
+def score(
+    layer: RecoveredLayer, weights: np.ndarray, below: np.ndarray | None = None, above: np.ndarray | None = None
+) -> Score:
     """Compares a found layer with the true one, whose units are found in any order.
 
     Args:
         layer: what was found.
-        weights: the truth, (units below, hidden units): the edges that turn a unit on are those above zero. Of hidden
-            units with one such edge no pair is to be seen: they count as not found.
+        weights: the truth, (units below, hidden units): the edges that turn a unit on are those above zero. What is not
+            `visible` of the hidden units counts as not found, whatever was.
         below: which found unit below each true one is (`Score.order` of the layer below); None: they are observed.
+        above: weights of the layer above, which tell what is visible; None: the hidden units are the uppermost.
 
     Returns:
         A `Score`.
@@ -348,19 +461,33 @@ def score(layer: RecoveredLayer, weights: np.ndarray, below: np.ndarray | None =
     except ImportError as error:
         raise ImportError("expected scipy for the topology: pip install 'keras-inception[topology]'") from error
 
-    truth = weights > 0
-    found = np.zeros((len(truth), len(layer.children)), bool)
-    where = np.arange(len(truth)) if below is None else below
-    for number, units in enumerate(layer.children):
-        member = np.isin(where, units) & (where >= 0)
-        found[member, number] = True
+    where = np.arange(len(weights)) if below is None else below
+    candidates = np.flatnonzero(visible(weights, above))
+
+    def matrix(sets) -> np.ndarray:
+        """Of the true units below, whether each is in a set."""
+        found = np.zeros((len(weights), len(layer.children)), bool)
+        for number, units in enumerate(sets):
+            found[:, number] = np.isin(where, units) & (where >= 0)
+        return found
+
+    truth, found = weights[:, candidates] > 0, matrix(layer.children)
     shared = truth.T.astype("float32") @ found.astype("float32")
     rows, columns = linear_sum_assignment(-shared)
     matched = shared[rows, columns]
-    right, sizes = matched.sum(), truth.sum(0)
-    order = np.full(truth.shape[1], -1)
-    good = matched > sizes[rows] / 2
-    order[rows[good]] = columns[good]
-    claimed = sum(len(units) for units in layer.children)
-    some = np.maximum(1, (sizes > 0).sum())
-    return Score(float(right / max(1, truth.sum())), float(right / max(1, claimed)), float(good.sum() / some), order)
+    order = np.full(weights.shape[1], -1)
+    good = matched > truth.sum(0)[rows] / 2
+    order[candidates[rows[good]]] = columns[good]
+    off = (weights[:, candidates[rows]] < 0) & matrix(layer.turned_off)[:, columns]
+
+    def share(some, of, otherwise=0.0) -> float:
+        return float(some / of) if of else otherwise
+
+    return Score(
+        share(matched.sum(), (weights > 0).sum()),
+        share(matched.sum(), sum(map(len, layer.children))),
+        share(off.sum(), (weights < 0).sum()),
+        share(off.sum(), sum(map(len, layer.turned_off)), np.nan),
+        share(good.sum(), (weights > 0).any(0).sum()),
+        order,
+    )

@@ -1,8 +1,9 @@
 """Arora's construction on its own ground: how much of random sparse networks is found, and where that ends.
 
 The theorem is one of large n: degrees grow as a small power of it, few units are on, samples are many. At 1,000 units
-that is the middle of each sweep. With a degree of 4, half of which are edges that turn a unit on, many hidden units
-turn on one other or none, and what no pair of units can tell of is left out of `identifiable`.
+that is the middle of each sweep of one layer; two layers want more of all, and their sweeps end near there. With a
+degree of 4, half of which are edges that turn a unit on, many hidden units turn on one other or none, and what no pair
+of units can tell of is left out of `identifiable`.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import pathlib
 
 import numpy as np
 
-from keras_inception.topology.arora import SparseNetwork, recover, score
+from keras_inception.topology.arora import SparseNetwork, recover, score, visible
 from training.curves import empty_figure
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ SWEEPS = (
         {
             "degree": (2, 3, 4, 6, 8, 12, 16, 24, 32),
             "density": (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
-            "samples": (250, 500, 1000, 2000, 5000, 10_000, 20_000, 40_000),
+            "samples": (250, 500, 1000, 2000, 5000, 10_000, 20_000, 40_000, 100_000),
             "width": (125, 250, 500, 1000, 2000),
         },
     ),
@@ -67,23 +68,20 @@ SWEEPS = (
 def identifiable(weights: np.ndarray, above: np.ndarray | None = None) -> float:
     """The share of the edges that turn a unit on of which there is something to be seen.
 
-    A hidden unit that turns one other on, and no more, is not to be told from that one; and one that no unit of the
-    layer above turns on is never on.
-
     Args:
         weights: (units, hidden units).
         above: (hidden units, units above them); None: the hidden units are the uppermost.
     """
     edges = (weights > 0).sum(0)
-    seen = edges > 1 if above is None else (edges > 1) & (above > 0).any(1)
-    return float(edges[seen].sum() / max(1, edges.sum()))
+    return float(edges[visible(weights, above)].sum() / max(1, edges.sum()))
 
 
 def measure(width, degree, density, samples, *, depth=1, seeds=2) -> list[dict]:
     """Recall and precision of each hidden layer, from the lowest up: means over networks that the seeds draw.
 
-    `precision` is None where nothing was found; `observed on` is the share of observed units that are on, and
-    `identifiable` that of the edges which pairs can tell of.
+    Of edges that turn a unit on, and, `off`, of those that turn one off; a precision is None where nothing was found.
+    `observed on` is the share of observed units that are on, and `identifiable` that of the edges that turn a unit on,
+    which pairs can tell of.
     """
     runs = []
     for seed in range(seeds):
@@ -92,11 +90,13 @@ def measure(width, degree, density, samples, *, depth=1, seeds=2) -> list[dict]:
         found, order, layers = recover(observed, depth), None, []
         layers_above = (*network.weights[1:], None)
         for weights, above, layer in itertools.zip_longest(network.weights, layers_above, found):
-            values = {"recall": 0.0, "precision": None, "identifiable": identifiable(weights, above)}
+            values = {"recall": 0.0, "precision": None, "off recall": 0.0, "off precision": None}
             if layer is not None:
-                result = score(layer, weights, order)
+                result = score(layer, weights, order, above)
                 order = result.order
-                values |= {"recall": result.recall, "precision": result.precision}
+                values |= {"recall": result.recall, "precision": result.precision, "off recall": result.off_recall}
+                values["off precision"] = None if np.isnan(result.off_precision) else result.off_precision
+            values["identifiable"] = identifiable(weights, above)
             layers.append(values | {"observed on": float(observed.mean())})
         runs.append(layers)
     return [_means([run[number] for run in runs]) for number in range(depth)]
@@ -121,7 +121,7 @@ def sweep(out, *, sweeps=SWEEPS, seeds=2) -> str:
     """
     out = pathlib.Path(out)
     data = {"networks of each kind": seeds}
-    lines = [f"{'':>22} recall  precision  to be seen at all"]
+    lines = [f"{'':>22} recall  precision  to be seen at all  off: recall  precision"]
     for kind in sweeps:
         known: dict[tuple, list[dict]] = {}  # what is usual is in each of its sweeps
         measured: dict[str, list[dict]] = {}
@@ -145,8 +145,9 @@ def sweep(out, *, sweeps=SWEEPS, seeds=2) -> str:
 
 def _line(where, number, layer, depth) -> str:
     text = where if depth == 1 else f"{where}, layer {number}"
-    precision = "-" if layer["precision"] is None else f"{layer['precision']:.3f}"
-    return f"{text:>22} {layer['recall']:.3f}  {precision:>9}  {layer['identifiable']:.3f}"
+    precision, off = ("-" if layer[of] is None else f"{layer[of]:.3f}" for of in ("precision", "off precision"))
+    seen, recall = layer["identifiable"], layer["off recall"]
+    return f"{text:>22} {layer['recall']:.3f}  {precision:>9}  {seen:17.3f}  {recall:11.3f}  {off:>9}"
 
 
 def draw(png, data: dict, sweeps=SWEEPS) -> None:
@@ -190,6 +191,8 @@ def _panel(axis, title, at, below) -> None:
 
 def _lines(axis, at, rows, style, label) -> None:
     # Where nothing was found, there is no precision.
-    precision = [np.nan if row["precision"] is None else row["precision"] for row in rows]
-    axis.plot(at, [row["recall"] for row in rows], f"o{style}", color="#3182bd", label=f"recall{label}")
-    axis.plot(at, precision, f"s{style}", color="#d95f02", label=f"precision{label}")
+    values = {name: [np.nan if row[name] is None else row[name] for row in rows] for name in rows[0]}
+    axis.plot(at, values["recall"], f"o{style}", color="#3182bd", label=f"recall{label}")
+    axis.plot(at, values["precision"], f"s{style}", color="#d95f02", label=f"precision{label}")
+    axis.plot(at, values["off recall"], f"o{style}", color="#9ecae1", ms=4, label=f"recall of what turns off{label}")
+    axis.plot(at, values["off precision"], f"s{style}", color="#fdae6b", ms=4, label=f"its precision{label}")
