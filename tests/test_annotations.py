@@ -65,6 +65,18 @@ def test_pascal_voc(voc, caplog):
     assert caplog.messages == [photos.skipped[0], f"{voc} train: 1 objects without extent were left out."]
 
 
+def test_names_as_cameras_and_people_give_them(tmp_path):
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("IMG_0001\nmy cat 1  \nIMG_0003 -1\n")
+    for stem, suffix in (("IMG_0001", ".JPG"), ("my cat 1", ".jpeg"), ("IMG_0003", ".png")):
+        (tmp_path / "Annotations" / f"{stem}.xml").write_text(voc_annotation(("cat", (1, 1, 9, 9))))
+        photo(tmp_path / "JPEGImages" / f"{stem}{suffix}")
+    photo(tmp_path / "JPEGImages" / "IMG_0003.jpg")
+    photos = read_annotated(tmp_path, "train")
+    assert [path.path.name for path in photos] == ["IMG_0001.JPG", "my cat 1.jpeg", "IMG_0003.jpg"]
+
+
 def test_what_goes_beyond_the_photo_is_clipped_and_what_is_outside_left_out(voc):
     pixels, objects = read_annotated(voc, "train")[2].open()
     assert pixels.shape == (60, 80, 3) and pixels.dtype == np.uint8

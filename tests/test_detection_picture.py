@@ -3,8 +3,10 @@
 import numpy as np
 from PIL import Image
 
+from keras_inception.detection.average_precision import Curve
 from keras_inception.detection.objects import Detections
 from keras_inception.detection.picture import COLOURS, draw
+from training.detection.pictures import steps
 
 GREY = (128, 128, 128)
 
@@ -52,3 +54,10 @@ def test_nothing_and_what_has_no_extent():
     nothing = Detections(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
     assert draw(photo, nothing, ()).getcolors() == [(490000, GREY)]
     draw(photo, Detections([[5, 5, 5, 5], [700, 700, 700, 700]], [8, 9], [0.5, 1.0]), [str(n) for n in range(10)])
+
+
+def test_a_precision_is_that_of_the_recall_where_its_step_ends():
+    curve = Curve(np.array([1, 0.5, 2 / 3]), np.array([0.5, 0.5, 1]), np.array([3, 2, 1]), 2, 0.8)
+    assert steps(curve) == ([0, 0.5, 0.5, 0.5, 0.5, 1], [1, 1, 0.5, 0.5, 2 / 3, 2 / 3])
+    nothing = np.zeros(0)
+    assert steps(Curve(nothing, nothing, nothing, 2, 0.0)) == ([], [])

@@ -242,7 +242,7 @@ def changed(published, place, change):
             "each model once; Received: 4",
         ),
         (lambda data: data["options"].update(proposals=data["options"]["proposals"][:1] * 9), "up to 8 sources"),
-        (lambda data: data["options"]["proposals"][0].update(width=10**6), "expected width to be None, or 1 to 16384"),
+        (lambda data: data["options"]["proposals"][0].update(width=10**6), "expected width to be None, or 1 to 8192"),
         (lambda data: data["spec"].update(stem="imagenet"), "expected the spec of classifier-1; Received: another"),
         (
             lambda data: data["files"].update({"x.bin": data["files"]["classifier-1.model.safetensors"]}),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_inception.detection.boxes import overlap
-from keras_inception.detection.selective_search import MODES, selective_search
+from keras_inception.detection.selective_search import MODES, SelectiveSearch, selective_search
 
 OBJECTS = np.array([[20, 30, 90, 100], [120, 20, 180, 120], [40, 120, 110, 180]], float)
 COLOURS = [(200, 40, 40), (40, 180, 60), (50, 60, 200)]
@@ -79,6 +79,13 @@ def test_the_smallest_box():
 def test_images_without_anything(shape):
     boxes = selective_search(np.zeros((*shape, 3), np.uint8), width=None)
     assert boxes.shape == (0, 4)
+
+
+@pytest.mark.parametrize("shape, width", [((300, 1), 500), ((40_000, 30), None), ((30, 40_000), None)])
+def test_a_strip_is_made_so_short_that_opencv_can_do_it(shape, width, monkeypatch):
+    monkeypatch.setattr(sys.modules[SelectiveSearch.__module__], "MAX_SIDE", 600)
+    boxes = selective_search(np.zeros((*shape, 3), np.uint8), width=width, smallest=0)
+    assert boxes.tolist() == [[0, 0, *shape[::-1]]]
 
 
 def test_bad_input_is_one_sentence(monkeypatch):

@@ -22,7 +22,8 @@ from training.detect import main
 from training.detection.data import read_splits
 from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
 from training.detection.rows import Row, rows, table
-from training.recipe import Recipe
+from training.detection.run import _Run
+from training.recipe import Recipe, load_config
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 COLOURS = {"blue": (30, 30, 220), "red": (220, 30, 30)}
@@ -141,9 +142,25 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
     best = max(found, key=lambda row: row["map50_val"])
     assert detector.suppression == best["suppression"] and len(detector.scorer.models) == best["classifiers"]
     assert (detector.regression is not None) == best["box_regression"]
+    protocol = json.loads((work / "detector" / "keras_inception.json").read_text())
+    assert "Pascal VOC 2010, IoU 0.5 (map50_95: COCO, IoU 0.5 to 0.95)" in str(protocol)
     for name in ("curves.png", "detections.png"):
         with Image.open(work / name) as picture:
             assert picture.width > 600 and np.ptp(np.asarray(picture.convert("L"))) > 100
+
+    # What a row is measured by is what its detector finds.
+    recipe = load_config(arguments[0], DetectionRecipe)["recipe"]
+    run = _Run(recipe, "toys", pathlib.Path(arguments[2]), work, ())
+    detectors, _, test = run.parts()
+    compared = rows(recipe)
+    measured = run._measurements(test, compared, detectors)
+    for row, measurement in zip(compared, measured, strict=True):
+        for photo, expected in list(zip(test.photos, measurement.detections(0.3), strict=True))[:2]:
+            there = detectors.of(row, 0.3).detect(photo.open()[0])
+            assert len(there) == len(expected) > 0
+            np.testing.assert_allclose(there.boxes, expected.boxes, atol=1e-3)
+            np.testing.assert_allclose(there.scores, expected.scores, atol=1e-5)
+            assert there.labels.tolist() == expected.labels.tolist()
 
 
 def test_what_goes_wrong_is_one_sentence(toys, tmp_path, monkeypatch, capsys):

@@ -47,6 +47,14 @@ def test_boxes_go_with_their_images(photos):
     assert np.array_equal(again[2][0], data[2][0])
 
 
+def test_few_objects_have_few_priors(photos, tmp_path, caplog):
+    few = AnnotatedPhotos("few", photos.classes, photos.photos[:3])
+    model = train(tiny_trunk, few, tmp_path, priors=200, epochs=1, batch_size=3)
+    count = sum(len(photo.objects) for photo in few)
+    assert model.output_shape == (None, count, 5)
+    assert caplog.messages == [f"MultiBox has {count} priors, not 200: there are no more different boxes."]
+
+
 def test_a_mirror_by_hand():
     images, boxes = np.arange(12.0).reshape(1, 2, 2, 3), np.array([[[0.1, 0.2, 0.4, 0.9], [0, 0, 0, 0]]])
     mirror(images, boxes, np.array([True]), 0)

@@ -110,20 +110,21 @@ def read_annotated(folder, split: str, classes=None) -> AnnotatedPhotos:
 
 def _read_voc(folder, listed, split, classes):
     try:
-        stems = [line.split()[0] for line in listed.read_text().splitlines() if line.strip()]
+        lines = [line.strip() for line in listed.read_text().splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise ValueError(f"expected a list of photos; Received: {listed}, which is no text") from error
+    # A list of one class says of each photo whether it shows that; but a name may have spaces.
+    stems = [line if _is_annotated(folder, line) else line.split()[0] for line in lines]
     for stem in stems:
         if pathlib.PurePath(stem).name != stem or "\0" in stem:
             raise ValueError(f"expected the names of photos in {listed}; Received: {stem!r}")
     read = [read_voc_objects(folder / "Annotations" / f"{stem}.xml") for stem in stems]
     if classes is None:
         classes = sorted({name for objects in read for name, *_ in objects})
+    images = _images(folder / "JPEGImages")
     photos, skipped = [], []
     for stem, objects in zip(stems, read, strict=True):
-        found = (folder / "JPEGImages" / f"{stem}{suffix}" for suffix in (".jpg", *sorted(IMAGE_SUFFIXES)))
-        path = next((path for path in found if path.is_file()), None)
-        if path is None:
+        if (path := images.get(stem)) is None:
             raise ValueError(f"expected a photo for {stem} in {folder / 'JPEGImages'}; Received: none")
         annotation = folder / "Annotations" / f"{stem}.xml"
         kept, without = _by_extent(objects)
@@ -133,6 +134,16 @@ def _read_voc(folder, listed, split, classes):
         boxes = np.array([box for _, box, _ in kept], float).reshape(-1, 4) - [1, 1, 0, 0]
         photos.append(AnnotatedPhoto(path, Objects(boxes, labels, [difficult for *_, difficult in kept])))
     return AnnotatedPhotos(f"{folder} {split}", tuple(classes), tuple(photos), tuple(skipped))
+
+
+def _is_annotated(folder, stem) -> bool:
+    return "\0" not in stem and (folder / "Annotations" / f"{stem}.xml").is_file()
+
+
+def _images(folder) -> dict[str, pathlib.Path]:
+    """The photos of a folder by their names without suffixes, however these are written; of several the JPEG file."""
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
+    return {path.stem: path for path in sorted(found, key=lambda path: (path.suffix.lower() == ".jpg", path.name))}
 
 
 def read_voc_objects(annotation) -> list[tuple[str, tuple[float, float, float, float], bool]]:

@@ -56,13 +56,30 @@ def pool_regions(maps, boxes, numbers, size, *, samples: int = 2, fill=0.0):
     Returns:
         float32 (n, height, width, c).
     """
+    return pool_framed(framed(maps, fill), boxes, numbers, size, samples=samples, fill=fill)
+
+
+def framed(maps, fill=0.0):
+    """Maps, or images, less what is outside of them, with a frame of one pixel of that: as `pool_framed` takes them.
+
+    Args:
+        maps, fill: as of `pool_regions`.
+
+    Returns:
+        float32 (b, h + 2, w + 2, c).
+    """
     import tensorflow as tf
 
-    maps, boxes = tf.cast(maps, tf.float32), tf.cast(boxes, tf.float32)
+    return tf.pad(tf.cast(maps, tf.float32) - tf.cast(fill, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]])
+
+
+def pool_framed(padded, boxes, numbers, size, *, samples: int = 2, fill=0.0):
+    """`pool_regions` of maps that are `framed` already, once for all their boxes."""
+    import tensorflow as tf
+
+    boxes, fill = tf.cast(boxes, tf.float32), tf.cast(fill, tf.float32)
     height, width = (size, size) if np.ndim(size) == 0 else size
     # The operation has one value for all that is outside, and interpolates with none: so it is 0, once around the maps.
-    fill = tf.cast(fill, tf.float32)
-    padded = tf.pad(maps - fill, [[0, 0], [1, 1], [1, 1], [0, 0]])
     points = tf.constant([width * samples, height * samples] * 2, tf.float32)
     # It takes the first and the last point, in shares of the way between the middles of the outermost pixels.
     step = (boxes[:, 2:] - boxes[:, :2]) / points[:2]
@@ -90,7 +107,12 @@ def cut_regions(image, boxes, size, *, context: float = CONTEXT, samples: int = 
     Returns:
         float32 (n, size, size, 3), RGB in 0..255.
     """
+    return cut_framed(framed(image[None], fill), boxes, size, context=context, samples=samples, fill=fill)
+
+
+def cut_framed(padded, boxes, size, *, context: float = CONTEXT, samples: int = 2, fill=(123.0, 117.0, 104.0)):
+    """`cut_regions` of an image that is `framed` already, (1, h + 2, w + 2, 3), once for all its boxes."""
     import tensorflow as tf
 
     boxes = dilate(boxes, context)
-    return pool_regions(image[None], boxes, tf.zeros(tf.shape(boxes)[:1], tf.int32), size, samples=samples, fill=fill)
+    return pool_framed(padded, boxes, tf.zeros(tf.shape(boxes)[:1], tf.int32), size, samples=samples, fill=fill)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_inception.detection.boxes import Mapping
-from keras_inception.detection.regions import CONTEXT, checked_context, cut_regions, dilate, pool_regions
+from keras_inception.detection.regions import CONTEXT, checked_context, cut_framed, dilate, framed, pool_regions
 from keras_inception.evaluation.ensemble import Ensemble
 from keras_inception.evaluation.outputs import classifier_output, is_logits
 from keras_inception.layers.pixels import find_pixels
@@ -74,7 +74,13 @@ class Scorer(abc.ABC):
         return np.concatenate(found)
 
     def regions(self, image, boxes) -> np.ndarray:
-        """What the models see of regions, one or more, float32 (n, height, width, channels)."""
+        """What the models see of regions, one or more, float32 (n, height, width, channels).
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not len(boxes):
+            raise ValueError("expected a region or more; Received: none")
         return np.concatenate([np.asarray(regions)[:count] for regions, count in self._batches(image, boxes)])
 
     def _batches(self, image, boxes):
@@ -120,12 +126,12 @@ class RegionScorer(Scorer):
         import tensorflow as tf
 
         if self._cut is None:
-            signature = (tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((self.batch_size, 4), tf.float32))
+            signature = (tf.TensorSpec((1, None, None, 3)), tf.TensorSpec((self.batch_size, 4)))
             options = {"context": self.context, "fill": self.fill}
-            cut = tf.function(lambda image, boxes: cut_regions(image, boxes, self.size, **options))
+            cut = tf.function(lambda padded, boxes: cut_framed(padded, boxes, self.size, **options))
             self._cut = cut.get_concrete_function(*signature)
-        pixels = tf.constant(image)
-        return lambda boxes: self._cut(pixels, boxes)
+        padded = framed(tf.constant(image)[None], self.fill)
+        return lambda boxes: self._cut(padded, boxes)
 
     def _begin(self, regions):
         return self._ensemble(regions)

@@ -12,8 +12,9 @@ from keras_inception.detection.boxes import Mapping, clip
 SUPERPIXELS = {"rcnn": (50, 100), "paper": (100, 200)}
 MODES = ("fast", "quality", *SUPERPIXELS)
 SIGMA = 0.8
-# Pixels of an image that it is brought to, at most: of one that is ten times as high as wide, its width is less.
-MAX_PIXELS, MAX_WIDTH = 1 << 22, 1 << 14
+# Of an image that it is brought to, its pixels and each side, at most; so if it is 17 times as high as wide, the width is
+# less. OpenCV's time grows with the square of the longer side: of 8,192 pixels it is half a minute.
+MAX_PIXELS, MAX_SIDE = 1 << 22, 1 << 13
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SelectiveSearch:
     def __post_init__(self):
         if self.mode not in MODES:
             raise ValueError(f"expected mode to be one of {', '.join(MODES)}; Received: mode={self.mode!r}")
-        for name, most in (("width", MAX_WIDTH), ("limit", 1 << 31)):
+        for name, most in (("width", MAX_SIDE), ("limit", 1 << 31)):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not 1 <= value <= most):
                 raise ValueError(f"expected {name} to be None, or 1 to {most}; Received: {name}={value!r}")
@@ -58,7 +59,7 @@ def selective_search(
             Lab, merged by colour, texture, size and fill, and by the last three; or `"paper"`, the same with
             superpixels of twice the size, and so with half as many boxes (section 8).
         width: the image is brought to this width before, in pixels, as R-CNN does; None: as it is. One that would have
-            more than four million pixels is made smaller.
+            more than four million pixels, or a side of more than 8,192, is made smaller.
         smallest: boxes that are narrower or lower are left out, in pixels at that width.
         limit: boxes at most; None for all.
 
@@ -82,7 +83,7 @@ def selective_search(
         ) from error
     before = image.shape[:2]
     scale = 1.0 if width is None else width / before[1]
-    scale = min(scale, (MAX_PIXELS / (before[0] * before[1])) ** 0.5)
+    scale = min(scale, (MAX_PIXELS / (before[0] * before[1])) ** 0.5, MAX_SIDE / max(before))
     after = (max(1, round(before[0] * scale)), max(1, round(before[1] * scale)))
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if after != before:

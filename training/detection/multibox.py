@@ -122,7 +122,7 @@ def train(
         trunk: makes that of `MultiBox`; called where there is something to be trained.
         photos: to train on.
         folder: gets `multibox.keras`, `losses.json`, and while it trains `checkpoints`.
-        priors: how many boxes the network predicts.
+        priors: how many boxes the network predicts; fewer where the photos have fewer different ones.
         epochs, batch_size: of the training.
         learning_rate: of Adam, at the beginning; it falls to zero along a cosine.
         alpha: as of `MultiBoxLoss`.
@@ -145,7 +145,9 @@ def train(
     keras.utils.set_random_seed(seed)
     trunk = trunk()
     data = Photos(photos, trunk.input_shape[1:3], batch_size=batch_size, seed=seed, mirrored=mirrored)
-    model = MultiBox(trunk, cluster_priors(data.objects, priors, seed=seed))
+    if (different := len(np.unique(data.objects, axis=0))) < priors:
+        logger.warning("MultiBox has %d priors, not %d: there are no more different boxes.", different, priors)
+    model = MultiBox(trunk, cluster_priors(data.objects, min(priors, different), seed=seed))
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(data))
     model.compile(keras.optimizers.Adam(rate), MultiBoxLoss(alpha))
     checkpoints, begun, losses = Checkpoints(folder / "checkpoints", keep=1), 0, []

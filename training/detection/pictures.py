@@ -2,6 +2,7 @@
 
 import pathlib
 
+import numpy as np
 from PIL import Image
 
 from keras_inception.detection.picture import draw, page
@@ -29,7 +30,7 @@ def draw_curves(path, found: dict, title: str = "") -> None:
     for number, (name, axis) in enumerate(zip(classes, panels[: len(classes)], strict=True)):
         for detector, scores in found.items():
             (curve,) = scores.curves[number]
-            axis.step([0, *curve.recall], [1, *curve.precision], where="post", linewidth=1.3, label=detector)
+            axis.plot(*steps(curve), linewidth=1.3, label=detector)
         axis.set(title=name, xlabel="recall", xlim=(0, 1), ylim=(0, 1.02))
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(color="#e6e6e6", linewidth=0.8)
@@ -38,6 +39,12 @@ def draw_curves(path, found: dict, title: str = "") -> None:
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title, fontsize=13)
     figure.savefig(path, dpi=110)
+
+
+def steps(curve) -> tuple[list, list]:
+    """A `Curve` as a line of recall and precision, from recall 0; a precision is that of a step that ends there."""
+    recall, precision = np.repeat([0, *curve.recall], 2)[1:-1], np.repeat(curve.precision, 2)
+    return recall.tolist(), precision.tolist()
 
 
 def contact_sheet(path, photos, detections, classes, *, threshold: float) -> None:

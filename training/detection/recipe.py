@@ -20,7 +20,7 @@ class MultiBoxOptions:
     Args:
         weights: what `GoogLeNet(weights=...)` takes, of which the trunk begins.
         height_width: of the images that it sees, in pixels.
-        priors: how many boxes it predicts.
+        priors: how many boxes it predicts; as many as the objects to train on have different boxes, if those are fewer.
         epochs, batch_size, learning_rate, alpha, mirrored: as of `training.detection.multibox.train`.
         precision: Keras' dtype policy of the training.
         limit: boxes of an image, at most (section 8: 200).
@@ -88,7 +88,7 @@ class DetectionRecipe:
         maps: of the detector that looks once; None for none.
         train_split, val_split, test_split: the first is trained on, everything is chosen on the second, and each row of
             the result is measured on the third, once.
-        regions_per_photo: that the classifiers are trained on, drawn once (R-CNN: 64, anew for each step).
+        regions_per_photo: that the classifiers are trained on, drawn once (R-CNN: 128, anew for each step).
         validation_regions_per_photo: that they are evaluated on.
         context: share of a region's sides, at each, that shows what is around the box.
         suppressions: overlaps of two boxes, of which one is chosen on the second split.

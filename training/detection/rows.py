@@ -73,14 +73,12 @@ class Split:
         sources = [self.proposals[source] for source in row.sources]
         return [np.concatenate(parts) for parts in zip(*sources, strict=True)]
 
-    def probabilities(self, row: Row) -> list[np.ndarray]:
-        """What the classifiers of a row say of them, in the mean."""
+    def of(self, row: Row, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The proposals of a row in one photo, and what its classifiers say of them, in the mean."""
         names = ["maps"] if row.maps else range(1, row.classifiers + 1)
-        found = []
-        for number in range(len(self.photos)):
-            each = [np.concatenate([self.scores[name, source][number] for source in row.sources]) for name in names]
-            found.append(np.mean(each, axis=0, dtype=np.float64))
-        return found
+        boxes = np.concatenate([self.proposals[source][number] for source in row.sources])
+        each = [np.concatenate([self.scores[name, source][number] for source in row.sources]) for name in names]
+        return boxes, np.mean(each, axis=0, dtype=np.float64)
 
 
 class Measurement:
@@ -116,14 +114,13 @@ def measurements(detectors: list[RCNN], compared: list[Row], split: Split, score
         scorer: the first classifier's, which box regression goes by. It looks at each box once for all rows.
         progress: is called with 1 after each photo.
     """
-    known = [(split.boxes(row), split.probabilities(row)) for row in compared]
     found: list[list] = [[] for _ in compared]
     looks = any(detector.regression is not None for detector in detectors)
     for number, photo in enumerate(split.photos):
         image = photo.open()[0] if looks else None
         seen = _Seen(image, scorer)
-        for detector, (boxes, scores), candidates in zip(detectors, known, found, strict=True):
-            candidates.append(detector.find_candidates(image, boxes[number], scores[number], seen))
+        for detector, row, candidates in zip(detectors, compared, found, strict=True):
+            candidates.append(detector.find_candidates(image, *split.of(row, number), seen))
         if progress is not None:
             progress(1)
     return [Measurement(detector, split.photos, each) for detector, each in zip(detectors, found, strict=True)]

@@ -80,26 +80,11 @@ class _Run:
         self.data = data_dir.resolve().name
 
     def all(self) -> list[dict]:
-        proposals = {"selective_search": self._propose("selective_search", self.recipe.search)}
-        proposer = self._multibox()
-        proposals["multibox"] = self._propose("multibox", proposer)
-        both = {split: _together(proposals, split) for split in self.splits}
-        if self.recipe.search_alone is not None:
-            proposals[ALONE] = self._propose(ALONE, self.recipe.search_alone)
-        self._cut(both)
-        scorers = {}
-        for number in range(1, self.recipe.classifiers + 1):
-            scorers[number] = RegionScorer(self._classifier(number), context=self.recipe.context)
-        if self.recipe.maps is not None:
-            scorers["maps"] = self._maps(both["train"])
-        regression = self._regression(scorers[1], both["train"]) if self.recipe.regression else None
-        val, test = (self._scored(split, proposals, scorers) for split in ("val", "test"))
-
-        detectors = _Detectors(self.recipe, self.train.classes, scorers, proposer, regression)
+        detectors, val, test = self.parts()
         results, curves = [], {}
         timed = [photo.open()[0] for photo in self.val.photos[: self.recipe.timed]]
         compared = rows(self.recipe)
-        on_val, on_test = (self._measurements(split, compared, detectors, scorers[1]) for split in (val, test))
+        on_val, on_test = (self._measurements(split, compared, detectors) for split in (val, test))
         for number, row in enumerate(_shown("measuring", compared)):
             suppression, chosen = choose(on_val[number], self.recipe.suppressions)
             facts, scores = measure(on_test[number], suppression)
@@ -121,9 +106,28 @@ class _Run:
         self._draw(curves, on_test[best].detections(result["suppression"]), result)
         return results
 
-    def _measurements(self, split, compared, detectors, scorer):
+    def parts(self) -> tuple["_Detectors", Split, Split]:
+        """What detectors are put together of, trained; and what is known of the splits to choose and to measure on."""
+        proposals = {"selective_search": self._propose("selective_search", self.recipe.search)}
+        proposer = self._multibox()
+        proposals["multibox"] = self._propose("multibox", proposer)
+        both = {split: _together(proposals, split) for split in self.splits}
+        if self.recipe.search_alone is not None:
+            proposals[ALONE] = self._propose(ALONE, self.recipe.search_alone)
+        self._cut(both)
+        scorers = {}
+        for number in range(1, self.recipe.classifiers + 1):
+            scorers[number] = RegionScorer(self._classifier(number), context=self.recipe.context)
+        if self.recipe.maps is not None:
+            scorers["maps"] = self._maps(both["train"])
+        regression = self._regression(scorers[1], both["train"]) if self.recipe.regression else None
+        val, test = (self._scored(split, proposals, scorers) for split in ("val", "test"))
+
+        return _Detectors(self.recipe, self.train.classes, scorers, proposer, regression), val, test
+
+    def _measurements(self, split, compared, detectors):
         with _bar(f"candidates, {split.photos.name}", len(split.photos), "photo") as bar:
-            return measurements([detectors.of(row) for row in compared], compared, split, scorer, bar)
+            return measurements([detectors.of(row) for row in compared], compared, split, detectors.scorers[1], bar)
 
     def _propose(self, name, source) -> dict[str, list]:
         """The proposals of a source for all splits."""
@@ -252,7 +256,8 @@ class _Run:
         known = {name: result[name] for name in ("map50", "map50_95", "recall") if result[name] is not None}
         known |= {f"AP50 of {name}": value for name, value in result["by_class"].items() if value is not None}
         known |= {"dataset": self.data, "split": self.recipe.test_split}
-        known["protocol"] = f"Pascal VOC 2010, IoU 0.5; suppression chosen on {self.recipe.val_split}"
+        rules = "Pascal VOC 2010, IoU 0.5 (map50_95: COCO, IoU 0.5 to 0.95)"
+        known["protocol"] = f"{rules}; suppression chosen on {self.recipe.val_split}"
         made = {
             "recipe": f"training/configs/{self.name}.py",
             "command": command(self.name, self.settings, "detect"),
