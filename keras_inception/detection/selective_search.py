@@ -12,8 +12,8 @@ from keras_inception.detection.boxes import Mapping, clip
 SUPERPIXELS = {"rcnn": (50, 100), "paper": (100, 200)}
 MODES = ("fast", "quality", *SUPERPIXELS)
 SIGMA = 0.8
-# Of an image that it is brought to, its pixels and each side, at most; so if it is 17 times as high as wide, the width is
-# less. OpenCV's time grows with the square of the longer side: of 8,192 pixels it is half a minute.
+# Pixels of what an image is brought to, and each of its sides, at most; the width of a strip is less than asked for.
+# OpenCV's time grows with the square of the longer side: of 8,192 pixels it is half a minute.
 MAX_PIXELS, MAX_SIDE = 1 << 22, 1 << 13
 
 
