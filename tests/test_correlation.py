@@ -216,6 +216,24 @@ def test_no_images_and_no_such_offset(network, images):
         correlation_statistics(network, "first", images, radius=1)["first"].correlation((0, 2))
 
 
+def test_no_layer_no_batch_and_an_empty_batch(network, images):
+    for options in ({"layers": []}, {"layers": "first", "batch_size": 0}):
+        with pytest.raises(ValueError, match="a layer or more, and a positive batch_size; Received: layers="):
+            correlation_statistics(network, dataset=images, **options)
+    found = correlation_statistics(network, "first", [images[:0], images, images[:0]])["first"]
+    expected = correlation_statistics(network, "first", [images])["first"]
+    np.testing.assert_array_equal(found.correlation(), expected.correlation())
+
+
+def test_blas_has_as_many_threads_as_before(network, images):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    with threadpool_limits(3, user_api="blas"):
+        before = threadpool_info()
+        correlation_statistics(network, ["first", "second"], images, radius=1)
+        assert threadpool_info() == before
+
+
 def test_a_progress_bar_when_it_is_asked_for(network, images, capsys):
     correlation_statistics(network, "first", images, batch_size=8, progress=True)
     assert "23/23" in capsys.readouterr().err

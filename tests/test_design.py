@@ -103,6 +103,11 @@ def test_any_demand_within_any_budget(clusters, dimensions, inputs, side, budget
 
 
 def test_a_budget_too_small_is_one_sentence(planted):
+    for budget in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="multiply-adds or more, .*; Received: budget=(nan|inf)"):
+            design_module(planted[0], budget)
+    with pytest.raises(ValueError, match="above 0, up to 1; Received: explained=2"):
+        design_module(planted[0], 1e9, explained=2)
     with pytest.raises(ValueError, match=r"budget of 802,816 multiply-adds or more.*30 channels of 16 x 16; Rec"):
         design_module(planted[0], 1000)
 

@@ -209,12 +209,16 @@ def correlation_statistics(
 
     Raises:
         ImportError: threadpoolctl is not installed; the message says what to install.
-        ValueError: a layer that is not in the model, or has no map; no images, or of several sizes; an activation that
-            is no number.
+        ValueError: a layer that is not in the model, or has no map, or no layer at all; no images, or of several sizes;
+            an activation that is no number.
     """
     from huggingface_hub.utils import tqdm
 
     layers = [layers] if isinstance(layers, str) else list(layers)
+    if not layers or batch_size < 1:
+        raise ValueError(
+            f"expected a layer or more, and a positive batch_size; Received: layers={layers}, batch_size={batch_size}"
+        )
     found = {name: model.get_layer(resolve(model, name)).output for name in layers}
     for name, tensor in found.items():
         if len(getattr(tensor, "shape", ())) != 4:
@@ -359,4 +363,5 @@ def _batches(dataset, batch_size):
         return
     for batch in dataset:
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        yield keras.ops.convert_to_numpy(images)
+        if len(images):
+            yield keras.ops.convert_to_numpy(images)

@@ -45,8 +45,10 @@ def demand(
         options: of `cluster_units`.
 
     Raises:
-        ValueError: the statistics have no offsets up to 2.
+        ValueError: the statistics have no offsets up to 2, or `explained` is no share.
     """
+    if not 0 < explained <= 1:
+        raise ValueError(f"expected explained above 0, up to 1; Received: explained={explained}")
     known = max(abs(step) for offset in statistics.offsets for step in offset)
     if known < min(2, max(statistics.map_size) - 1):
         raise ValueError(
@@ -106,7 +108,7 @@ def fit_to_budget(asked: Demand, inputs: int, map_size: tuple[int, int], budget:
     def cost(scale: float) -> int:
         return reduced_module(inputs, at(scale), *map_size).operations
 
-    if cost(0) > budget:
+    if not cost(0) <= budget < float("inf"):
         raise ValueError(
             f"expected a budget of {cost(0):,} multiply-adds or more, which the smallest module costs upon {inputs} "
             f"channels of {map_size[0]} x {map_size[1]}; Received: budget={budget:,}"
