@@ -159,7 +159,7 @@ def draw(png, data: dict, sweeps=SWEEPS) -> None:
         sweeps: which of its parts.
     """
     columns = max(len(kind.varied) for kind in sweeps)
-    figure = empty_figure(3.4 * columns, 3.8 * len(sweeps))
+    figure = empty_figure(3.4 * columns + 2, 3.8 * len(sweeps))
     axes = figure.subplots(len(sweeps), columns, squeeze=False)
     for row, kind in zip(axes, sweeps, strict=True):
         part = data[kind.name]
@@ -176,7 +176,8 @@ def draw(png, data: dict, sweeps=SWEEPS) -> None:
                 seen = [layer["identifiable"] for layer in layers]
                 axis.plot(at, seen, "--", color="#b0b0b0", label=None if number else "to be seen at all")
                 _lines(axis, at, layers, style, label)
-        row[0].legend(frameon=False, fontsize=8, loc="lower left")
+        legend = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False, "fontsize": 8}
+        row[-1].legend(*row[0].get_legend_handles_labels(), **legend)
     figure.savefig(png, dpi=110)
 
 
@@ -194,5 +195,6 @@ def _lines(axis, at, rows, style, label) -> None:
     values = {name: [np.nan if row[name] is None else row[name] for row in rows] for name in rows[0]}
     axis.plot(at, values["recall"], f"o{style}", color="#3182bd", label=f"recall{label}")
     axis.plot(at, values["precision"], f"s{style}", color="#d95f02", label=f"precision{label}")
-    axis.plot(at, values["off recall"], f"o{style}", color="#9ecae1", ms=4, label=f"recall of what turns off{label}")
-    axis.plot(at, values["off precision"], f"s{style}", color="#fdae6b", ms=4, label=f"its precision{label}")
+    off = f", edges that turn off{label}"
+    axis.plot(at, values["off recall"], f"o{style}", color="#9ecae1", ms=4, label=f"recall{off}")
+    axis.plot(at, values["off precision"], f"s{style}", color="#fdae6b", ms=4, label=f"precision{off}")
