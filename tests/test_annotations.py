@@ -73,8 +73,12 @@ def test_names_as_cameras_and_people_give_them(tmp_path):
         (tmp_path / "Annotations" / f"{stem}.xml").write_text(voc_annotation(("cat", (1, 1, 9, 9))))
         photo(tmp_path / "JPEGImages" / f"{stem}{suffix}")
     photo(tmp_path / "JPEGImages" / "IMG_0003.jpg")
+    photo(tmp_path / "JPEGImages" / "my cat 1.png")
+    (tmp_path / "JPEGImages" / "IMG_0001.jpg").mkdir()
     photos = read_annotated(tmp_path, "train")
     assert [path.path.name for path in photos] == ["IMG_0001.JPG", "my cat 1.jpeg", "IMG_0003.jpg"]
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("IMG_0001 " + 300 * "a")
+    assert len(read_annotated(tmp_path, "train")) == 1
 
 
 def test_what_goes_beyond_the_photo_is_clipped_and_what_is_outside_left_out(voc):

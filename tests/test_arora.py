@@ -115,6 +115,10 @@ def test_turned_off():
     seen[:, 0] &= ~hidden[:, 1]
     assert [units.tolist() for units in turned_off(seen, children)] == [[], [0], [], []]
     assert turned_off(seen, []) == []
+    # Where a hidden unit has all other children of a unit's parent, they do not tell that this parent is on.
+    several = [np.array([0, 1, 2]), np.array([1, 2, 3, 4, 5]), np.arange(6, 11)]
+    hidden = rng.random((20_000, 3)) < 0.005
+    assert [units.tolist() for units in turned_off(turned_on(hidden, several, 11), several)] == [[], [], []]
     pairs = [np.array([0, 1]), *children[1:]]  # the other child alone tells too little of their parent
     assert [units.tolist() for units in turned_off(seen, pairs)] == [[], [], [], []]
 
@@ -169,6 +173,13 @@ def test_a_score_counts_edges():
     sets = (np.array([0, 1]), np.array([3]))
     found = score(RecoveredLayer(sets, (np.array([3, 4, 5]), np.array([4]))), weights)
     assert found.off_recall == pytest.approx(2 / 3) and found.off_precision == 2 / 4  # of the second nothing is visible
+
+
+def test_what_a_hidden_unit_that_was_not_found_turns_off_is_not_found():
+    weights = np.zeros((8, 1), "float32")
+    weights[[0, 1], 0], weights[7, 0] = 1, -1
+    found = score(RecoveredLayer((np.array([4, 5]),), (np.array([7]),)), weights)
+    assert found.recall == found.off_recall == found.off_precision == 0
 
 
 def test_what_leaves_no_trace_is_not_found():

@@ -83,9 +83,14 @@ def test_images_without_anything(shape):
 
 @pytest.mark.parametrize("shape, width", [((300, 1), 500), ((40_000, 30), None), ((30, 40_000), None)])
 def test_a_strip_is_made_so_short_that_opencv_can_do_it(shape, width, monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    made, resize = [], cv2.resize
+    monkeypatch.setattr(
+        cv2, "resize", lambda pixels, size, **options: made.append(size) or resize(pixels, size, **options)
+    )
     monkeypatch.setattr(sys.modules[SelectiveSearch.__module__], "MAX_SIDE", 600)
     boxes = selective_search(np.zeros((*shape, 3), np.uint8), width=width, smallest=0)
-    assert boxes.tolist() == [[0, 0, *shape[::-1]]]
+    assert boxes.tolist() == [[0, 0, *shape[::-1]]] and [max(size) for size in made] == [600]
 
 
 def test_bad_input_is_one_sentence(monkeypatch):

@@ -137,13 +137,18 @@ def _read_voc(folder, listed, split, classes):
 
 
 def _is_annotated(folder, stem) -> bool:
-    return "\0" not in stem and (folder / "Annotations" / f"{stem}.xml").is_file()
+    try:
+        return "\0" not in stem and (folder / "Annotations" / f"{stem}.xml").is_file()
+    except OSError:  # too long to be the name of a file
+        return False
 
 
 def _images(folder) -> dict[str, pathlib.Path]:
     """The photos of a folder by their names without suffixes, however these are written; of several the JPEG file."""
     found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
-    return {path.stem: path for path in sorted(found, key=lambda path: (path.suffix.lower() == ".jpg", path.name))}
+    order = {suffix: number for number, suffix in enumerate((".jpg", *sorted(IMAGE_SUFFIXES)))} | {".jpg": 0}
+    found.sort(key=lambda path: (order[path.suffix.lower()], path.name))
+    return {path.stem: path for path in reversed(found) if path.is_file()}
 
 
 def read_voc_objects(annotation) -> list[tuple[str, tuple[float, float, float, float], bool]]:

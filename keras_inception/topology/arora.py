@@ -232,7 +232,7 @@ def corrected(observed: np.ndarray, children: list[np.ndarray], *, share=1 / 3, 
         accounted[np.ix_(np.flatnonzero(values[:, number]), units)] += 1
     # How often a unit is on though no hidden unit that is known turns it on.
     idle = accounted == 0
-    chance = (seen & idle).sum(0) / np.maximum(1, idle.sum(0))
+    chance = (seen & idle).sum(0) / np.maximum(len(seen) / 20, idle.sum(0))
     for number, units in enumerate(children):
         rows = np.flatnonzero(values[:, number])
         accounted[np.ix_(rows, units)] -= 1
@@ -275,7 +275,8 @@ def turned_off(observed, children: list[np.ndarray], *, doubt=0.02, false=0.01) 
         children: of each hidden unit, those that it turns on.
         doubt: share of the samples in which all other children are on, that chance may have of them; of a parent of few
             children it has more, and they do not tell of it.
-        false: share of what is found that chance may be, by Fisher's exact test and Benjamini and Hochberg's bound.
+        false: share of what is found that may be chance of the samples, by Fisher's exact test and Benjamini and
+            Hochberg's bound. Children that are wrong, and hidden units that depend on each other, are not in it.
 
     Returns:
         Of each hidden unit the units that it turns off, sorted.
@@ -292,14 +293,24 @@ def turned_off(observed, children: list[np.ndarray], *, doubt=0.02, false=0.01) 
 
     values = np.ascontiguousarray(hidden_values(observed, children).T)
     seen = np.ascontiguousarray(np.transpose(observed), bool)
-    rate = seen.mean(1)
+    rate, hidden_rate = seen.mean(1), values.mean(1)
+    belongs = np.zeros((len(children), len(seen)), bool)
+    for number, units in enumerate(children):
+        belongs[number, units] = True
     told = np.zeros(seen.shape, bool)  # where a unit's parent is on, as its other children tell
-    for units in children:
+    for number, units in enumerate(children):
         on = seen[units].sum(0, dtype="int32")
+        rivals = np.flatnonzero(belongs[:, units].any(1))
+        rivals = rivals[rivals != number]
         for unit in units:
-            others = on - seen[unit] == len(units) - 1
-            if np.prod(rate[units[units != unit]]) < doubt * others.mean():
-                told[unit] |= others
+            rest = units[units != unit]
+            all_on = on - seen[unit] == len(rest)
+            most = doubt * all_on.mean()
+            # Another that has most of them, and chance for the others, tell nothing of this one.
+            without = hidden_rate[rivals] * np.where(belongs[np.ix_(rivals, rest)], 1, rate[rest]).prod(1)
+            all_on &= ~values[rivals[without >= most]].any(0)
+            if np.prod(rate[rest]) < most:
+                told[unit] |= all_on
     trials, on = _together(values, told), _together(values, told & seen)
     for number, units in enumerate(children):
         trials[number, units] = on[number, units] = 0
@@ -366,8 +377,8 @@ def recover(observed: np.ndarray, depth=1, **options) -> list[RecoveredLayer]:
     observed = np.asarray(observed)
     if observed.ndim != 2 or not observed.size:
         raise ValueError(f"expected samples of units, (samples, units); Received: shape {observed.shape}")
-    if not (wrong := (observed == 0) | (observed == 1)).all():
-        raise ValueError(f"expected units that are on or off, 1 or 0; Received: {observed[~wrong][0]}")
+    if not (valid := (observed == 0) | (observed == 1)).all():
+        raise ValueError(f"expected units that are on or off, 1 or 0; Received: {observed[~valid][0]}")
     observed = observed.astype(bool)
     layers = []
     for _ in range(depth):
@@ -424,7 +435,7 @@ class Score:
     Args:
         recall: share of the true edges, of those that turn a unit on, that were found.
         precision: share of the found edges, of those that turn a unit on, that are true.
-        off_recall: share of the true edges that turn a unit off, that were found.
+        off_recall: share of the true edges that turn a unit off, that were found, of hidden units that were.
         off_precision: share of the found edges that turn a unit off, that are true; NaN where none was found.
         units: share of the hidden units, of those that turn on any, of which more than half of these edges were found.
         order: of each true hidden unit, the found one that is it, or -1.
@@ -478,7 +489,7 @@ def score(
     order = np.full(weights.shape[1], -1)
     good = matched > truth.sum(0)[rows] / 2
     order[candidates[rows[good]]] = columns[good]
-    off = (weights[:, candidates[rows]] < 0) & matrix(layer.turned_off)[:, columns]
+    off = (weights[:, candidates[rows[good]]] < 0) & matrix(layer.turned_off)[:, columns[good]]
 
     def share(some, of, otherwise=0.0) -> float:
         return float(some / of) if of else otherwise

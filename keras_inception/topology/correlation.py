@@ -215,7 +215,7 @@ def correlation_statistics(
     from huggingface_hub.utils import tqdm
 
     layers = [layers] if isinstance(layers, str) else list(layers)
-    if not layers or batch_size < 1:
+    if not layers or (hasattr(dataset, "shape") and batch_size < 1):
         raise ValueError(
             f"expected a layer or more, and a positive batch_size; Received: layers={layers}, batch_size={batch_size}"
         )
@@ -234,6 +234,7 @@ def correlation_statistics(
         for batch in _batches(dataset, batch_size):
             maps = {name: _channels_last(np.asarray(value, "float32")) for name, value in forward(batch).items()}
             parallel([call for name, value in maps.items() for call in sums[name].calls(value, images)])
+            del maps  # before there are those of the next batch
             images += len(batch)
             bar.update(len(batch))
     if not images:
@@ -259,7 +260,8 @@ class _Parallel:
     """Runs calls that are independent of each other, and spend their time in BLAS, on as many cores as that has.
 
     BLAS' own threads wait for each other at each product, and many are too small to share. So each call has a thread,
-    and BLAS one or a few in each.
+    and BLAS one or a few in each. That is a setting of the process: of two at a time the second to end leaves BLAS with
+    what the first had set.
 
     Raises:
         ImportError: threadpoolctl is not installed; the message says what to install.

@@ -108,7 +108,9 @@ def fit_to_budget(asked: Demand, inputs: int, map_size: tuple[int, int], budget:
     def cost(scale: float) -> int:
         return reduced_module(inputs, at(scale), *map_size).operations
 
-    if not cost(0) <= budget < float("inf"):
+    if budget == float("inf"):
+        raise ValueError("expected a budget that ends; Received: budget=inf")
+    if not cost(0) <= budget:
         raise ValueError(
             f"expected a budget of {cost(0):,} multiply-adds or more, which the smallest module costs upon {inputs} "
             f"channels of {map_size[0]} x {map_size[1]}; Received: budget={budget:,}"
