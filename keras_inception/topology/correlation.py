@@ -4,12 +4,12 @@ import concurrent.futures
 import dataclasses
 import functools
 import logging
+import os
 import sys
 
 import keras
 import numpy as np
 
-from keras_inception.datasets.source import cores
 from keras_inception.features import resolve
 
 logger = logging.getLogger(__name__)
@@ -274,7 +274,7 @@ class _Parallel:
             message = "expected threadpoolctl for the topology: pip install 'keras-inception[topology]'"
             raise ImportError(message) from error
         self._blas = ThreadpoolController().select(user_api="blas")
-        self._threads = max((library.num_threads for library in self._blas.lib_controllers), default=cores())
+        self._threads = max((library.num_threads for library in self._blas.lib_controllers), default=os.cpu_count() or 1)
 
     def __enter__(self):
         self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
