@@ -274,7 +274,8 @@ class _Parallel:
             message = "expected threadpoolctl for the topology: pip install 'keras-inception[topology]'"
             raise ImportError(message) from error
         self._blas = ThreadpoolController().select(user_api="blas")
-        self._threads = max((library.num_threads for library in self._blas.lib_controllers), default=os.cpu_count() or 1)
+        known = [library.num_threads for library in self._blas.lib_controllers]
+        self._threads = max(known, default=os.cpu_count() or 1)
 
     def __enter__(self):
         self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
