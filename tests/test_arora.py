@@ -5,19 +5,18 @@ import inspect
 import numpy as np
 import pytest
 
+from keras_inception.topology import arora
 from keras_inception.topology.arora import (
     RecoveredLayer,
-    SparseNetwork,
     communities,
     corrected,
     hidden_values,
     recover,
     related_pairs,
-    score,
     turned_off,
     unaccounted,
-    visible,
 )
+from keras_inception.topology.sparse_network import SparseNetwork, score, visible
 
 
 def test_a_random_network_is_as_the_theorem_has_it():
@@ -46,6 +45,7 @@ def test_the_layer_above_a_thousand_units_is_recovered(degree, density, samples)
 
 def test_what_recovers_sees_the_lowest_layer_alone():
     assert list(inspect.signature(recover).parameters) == ["observed", "depth", "options"]
+    assert "sparse_network" not in inspect.getsource(arora)
 
 
 def test_two_layers():

@@ -39,11 +39,8 @@ def test_a_sweep_is_written_and_drawn(tmp_path):
     (same,), (again,) = one["samples"][1]["layers"], one["degree"][1]["layers"]
     assert same == again and same["recall"] > 0.8, "one network, in both sweeps"
     lower, upper = data["two hidden layers"]["varied"]["samples"][0]["layers"]
-    assert (
-        lower.keys()
-        == upper.keys()
-        == {*("recall", "precision", "off recall", "off precision", "identifiable", "observed on")}
-    )
+    known = {"recall", "precision", "off recall", "off precision", "identifiable", "observed on"}
+    assert lower.keys() == upper.keys() == known
     assert table.count("\n") == 6 and "degree 6" in table and " -  " in table.splitlines()[1]
     assert "samples 500, layer 2" in table.splitlines()[-1]
     assert (tmp_path / "recovery.png").read_bytes().startswith(b"\x89PNG")

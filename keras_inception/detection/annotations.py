@@ -146,8 +146,7 @@ def _is_annotated(folder, stem) -> bool:
 def _images(folder) -> dict[str, pathlib.Path]:
     """The photos of a folder by their names without suffixes, however these are written; of several the JPEG file."""
     found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
-    order = {suffix: number for number, suffix in enumerate((".jpg", *sorted(IMAGE_SUFFIXES)))} | {".jpg": 0}
-    found.sort(key=lambda path: (order[path.suffix.lower()], path.name))
+    found.sort(key=lambda path: (path.suffix.lower() != ".jpg", path.suffix.lower(), path.name))
     return {path.stem: path for path in reversed(found) if path.is_file()}
 
 

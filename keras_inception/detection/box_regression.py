@@ -59,7 +59,7 @@ class BoxRegressionFit:
     def add(self, features, proposals, boxes, labels) -> None:
         """Adds proposals (n, 4) with features (n, features), and the boxes of the objects that they are near to.
 
-        R-CNN takes those that overlap an object by 0.6 or more.
+        R-CNN takes those that overlap an object by more than 0.6.
         """
         features, labels = np.asarray(features, np.float64), np.asarray(labels)
         moves = encode(boxes, proposals)

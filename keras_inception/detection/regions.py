@@ -70,6 +70,7 @@ def framed(maps, fill=0.0):
     """
     import tensorflow as tf
 
+    # The operation has one value for all that is outside, and interpolates with none: so it is 0, once around the maps.
     return tf.pad(tf.cast(maps, tf.float32) - tf.cast(fill, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]])
 
 
@@ -79,7 +80,6 @@ def pool_framed(padded, boxes, numbers, size, *, samples: int = 2, fill=0.0):
 
     boxes, fill = tf.cast(boxes, tf.float32), tf.cast(fill, tf.float32)
     height, width = (size, size) if np.ndim(size) == 0 else size
-    # The operation has one value for all that is outside, and interpolates with none: so it is 0, once around the maps.
     points = tf.constant([width * samples, height * samples] * 2, tf.float32)
     # It takes the first and the last point, in shares of the way between the middles of the outermost pixels.
     step = (boxes[:, 2:] - boxes[:, :2]) / points[:2]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_inception.topology.correlation import LayerStatistics
+from keras_inception.topology.extra import of_the_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +46,9 @@ def cluster_units(statistics: LayerStatistics, *, threshold=0.5, fraction=0.5, m
         ImportError: scipy is not installed; the message says what to install.
         ValueError: a number is not what it can be, or no unit ever changes.
     """
-    try:
+    with of_the_extra("scipy"):
         from scipy.cluster.hierarchy import fcluster, linkage
         from scipy.spatial.distance import squareform
-    except ImportError as error:
-        raise ImportError("expected scipy for the topology: pip install 'keras-inception[topology]'") from error
     if not (-1 < threshold < 1 and 0 < fraction <= 1):
         raise ValueError(
             "expected a threshold between -1 and 1, and a fraction up to 1; Received: "

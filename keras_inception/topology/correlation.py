@@ -11,77 +11,12 @@ import keras
 import numpy as np
 
 from keras_inception.features import resolve
+from keras_inception.topology.extra import of_the_extra
+from keras_inception.topology.moments import Moments
 
 logger = logging.getLogger(__name__)
 
 Offset = tuple[int, int]
-
-
-class _Moments:
-    """Counts, means, and sums of squares and products of deviations of pairs (a, b) of vectors, in float64.
-
-    Parts are merged as Chan, Golub and LeVeque do: nothing is lost where means are large, and their order is of no
-    matter. A part's own products are float32, of so few rows that this loses nothing, about a point near its mean.
-    """
-
-    # Corrections of rank one wait until so many can be made as one product of matrices.
-    WAITING = 32
-    ROWS = 1024  # of a part
-
-    def __init__(self, channels: int):
-        self.count = 0
-        self.mean_a, self.mean_b = np.zeros(channels), np.zeros(channels)
-        self.squares_a, self.squares_b = np.zeros(channels), np.zeros(channels)
-        self.products = np.zeros((channels, channels))
-        self._corrections: list[tuple[float, np.ndarray, np.ndarray]] = []
-
-    def add(self, a: np.ndarray, b: np.ndarray) -> None:
-        """Merges a batch, part by part.
-
-        Args:
-            a, b: float32 (n, channels); one array where they are equal, for BLAS then computes one half of the products
-                only.
-        """
-        near_a = _near(a)
-        near_b = near_a if a is b else _near(b)
-        for start in range(0, len(a), self.ROWS):
-            part = a[start : start + self.ROWS] - near_a
-            self._add(part, part if a is b else b[start : start + self.ROWS] - near_b, near_a, near_b)
-
-    def _add(self, a, b, near_a, near_b):
-        n = len(a)
-        self.products += a.T @ b
-        ones = np.ones(n, "float32")
-        rest_a = (ones @ a).astype("float64") / n
-        rest_b = rest_a if a is b else (ones @ b).astype("float64") / n
-        delta_a, delta_b = near_a + rest_a - self.mean_a, near_b + rest_b - self.mean_b
-        weight = self.count * n / (self.count + n)
-        self._corrections += [(-n, rest_a, rest_b), (weight, delta_a, delta_b)]
-        if a is not b:
-            for squares, x, rest, delta in (
-                (self.squares_a, a, rest_a, delta_a),
-                (self.squares_b, b, rest_b, delta_b),
-            ):
-                squares += np.einsum("ij,ij->j", x, x) - n * rest**2 + weight * delta**2
-        self.count += n
-        self.mean_a += delta_a * (n / self.count)
-        self.mean_b += delta_b * (n / self.count)
-        if len(self._corrections) >= self.WAITING:
-            self._correct()
-
-    def _correct(self) -> None:
-        if self._corrections:
-            weights, a, b = (np.array(part) for part in zip(*self._corrections, strict=True))
-            self.products += (weights[:, None] * a).T @ b
-            self._corrections = []
-
-    def finish(self, equal: bool) -> "_Moments":
-        """All corrections made; `equal`: a and b were always one array."""
-        self._correct()
-        if equal:
-            self.squares_a = self.squares_b = np.maximum(self.products.diagonal(), 0)
-        self.squares_a, self.squares_b = np.maximum(self.squares_a, 0), np.maximum(self.squares_b, 0)
-        return self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +35,7 @@ class LayerStatistics:
     map_size: tuple[int, int]
     images: int
     positions: int
-    moments: dict[Offset, _Moments]
+    moments: dict[Offset, Moments]
 
     @property
     def units(self) -> int:
@@ -268,11 +203,8 @@ class _Parallel:
     """
 
     def __init__(self):
-        try:
+        with of_the_extra("threadpoolctl"):
             from threadpoolctl import ThreadpoolController
-        except ImportError as error:
-            message = "expected threadpoolctl for the topology: pip install 'keras-inception[topology]'"
-            raise ImportError(message) from error
         self._blas = ThreadpoolController().select(user_api="blas")
         known = [library.num_threads for library in self._blas.lib_controllers]
         self._threads = max(known, default=os.cpu_count() or 1)
@@ -306,7 +238,7 @@ class _LayerSums:
             self._places = np.sort(self._rng.permutation(size[0] * size[1])[: self._positions])
             pairs = {offset: _pairs(self._places, offset, size) for offset in half_plane(self._radius)[1:]}
             self._pairs = {offset: ends for offset, ends in pairs.items() if len(ends[0])}
-            self._moments = {offset: _Moments(channels) for offset in [(0, 0), *self._pairs]}
+            self._moments = {offset: Moments(channels) for offset in [(0, 0), *self._pairs]}
         elif self._size != size:
             raise ValueError(
                 f"expected maps of one size; Received: {self._name}, of {self._size} and, in the batch that begins "
@@ -347,11 +279,6 @@ def _add_pairs(moments, maps, here, there) -> None:
     channels = maps.shape[-1]
     with np.errstate(invalid="ignore", over="ignore"):  # which is reported of all places
         moments.add(*(maps[:, at].reshape(-1, channels) for at in (here, there)))
-
-
-def _near(rows) -> np.ndarray:
-    """A point near the mean of rows, float32: that of a few thousand of them, from all of the batch."""
-    return rows[:: max(1, len(rows) // 2048)].mean(0, dtype="float32")
 
 
 def _channels_last(maps):

@@ -14,7 +14,8 @@ import pathlib
 
 import numpy as np
 
-from keras_inception.topology.arora import SparseNetwork, recover, score, visible
+from keras_inception.topology.arora import recover
+from keras_inception.topology.sparse_network import SparseNetwork, score, visible
 from training.curves import empty_figure
 
 logger = logging.getLogger(__name__)
