@@ -153,4 +153,5 @@ def _stages(images, rounds, options) -> dict:
         scores = timed("classifying them", detector.scorer, image, boxes)
         timed("suppression", _select, detector, image, boxes, scores)
     found = {name: round(statistics.median(values), 4) for name, values in times.items()}
-    return {**found, "proposals by paper and MultiBox": round(statistics.median(counts))}
+    sides = sorted({f"{image.shape[1]} x {image.shape[0]}" for image in images})
+    return {**found, "proposals by paper and MultiBox": round(statistics.median(counts)), "pixels": ", ".join(sides)}
