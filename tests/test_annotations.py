@@ -117,6 +117,40 @@ def test_coco(tmp_path):
     assert photos[1].open()[0].shape == (60, 80, 3)
 
 
+@pytest.mark.parametrize("field, value", [("category_id", 99), ("image_id", 8)])
+def test_what_an_annotation_of_coco_is_of_but_the_file_has_not(tmp_path, field, value):
+    data = coco_data()
+    data["annotations"][1][field] = value
+    with pytest.raises(ValueError, match=rf"val2017\.json .*an annotation of {field} {value}, which there is none of"):
+        read_annotated(write_coco(tmp_path, json.dumps(data).encode()), "val2017")
+
+
+def test_a_photo_of_another_size_than_its_annotation(voc, tmp_path):
+    """Its boxes would be elsewhere."""
+    path = voc / "Annotations" / "a.xml"
+    text = path.read_text()
+    sizes = [("<size><width>80</width><height>60</height><depth>3</depth></size>", True), ("", True)]
+    sizes += [("<size><width>0</width><height>0</height></size>", True), ("<size/>", True)]
+    sizes += [("<size><width>160</width><height>120</height></size>", False)]
+    for size, right in sizes:
+        path.write_text(text.replace("<annotation>", f"<annotation>{size}"))
+        first = read_annotated(voc, "train")[0]
+        if right:
+            assert first.open()[0].shape == (60, 80, 3)
+        else:
+            with pytest.raises(ValueError, match=r"a photo of 160 x 120 pixels, .*: .*a\.jpg, of 80 x 60$"):
+                first.open()
+    data = coco_data()
+    data["images"][0] |= {"height": 60, "width": 80}
+    root = write_coco(tmp_path / "coco", json.dumps(data).encode())
+    assert read_annotated(root, "val2017")[0].open()[0].shape == (60, 80, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.full((60, 80, 3), 128, np.uint8)).save(root / "val2017" / "a.jpg", exif=exif)
+    with pytest.raises(ValueError, match="a photo of 80 x 60 pixels.*of 60 x 80, turned by a quarter, as an EXIF"):
+        read_annotated(root, "val2017")[0].open()
+
+
 def test_classes_that_were_given(voc):
     assert read_annotated(voc, "train", ["emu", "dog", "cat"])[0].objects.labels.tolist() == [1, 2]
     with pytest.raises(ValueError, match=r"expected the classes cat, emu; Received: 'dog' in .*a\.xml"):
@@ -174,6 +208,8 @@ def test_a_photo_outside_of_cocos_folder(tmp_path, file):
         voc_annotation(("x", (1, "a", 3, 4))),
         voc_annotation(("", (1, 2, 3, 4))),
         voc_annotation(("x", (1, 2, "nan", 4))),
+        "<annotation><size><width>a</width><height>3</height></size></annotation>",
+        "<annotation><size><width>1.5</width><height>nan</height></size></annotation>",
     ],
 )
 def test_what_is_no_annotation_of_voc(tmp_path, text):

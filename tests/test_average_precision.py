@@ -243,5 +243,11 @@ def test_bad_input_is_one_sentence():
         average_precision(found, [], CLASSES)
     with pytest.raises(ValueError, match=r"expected labels in \[0, 0\); Received: 0"):
         average_precision(found, there, [])
+    for thresholds in ((), 0, (0.5, 1.5), float("nan")):
+        with pytest.raises(ValueError, match="expected thresholds above 0, up to 1; Received: thresholds="):
+            average_precision(found, there, CLASSES, thresholds=thresholds)
+    assert average_precision(found, there, CLASSES, thresholds=0.5).mean == 1
+    with pytest.raises(ValueError, match=r"expected classes of different names; Received: classes=\('a', 'a'\)"):
+        average_precision(found, there, ("a", "a"))
     with pytest.raises(ValueError, match="expected areas with rule='coco' alone"):
         average_precision(found, there, CLASSES, areas=SMALL)

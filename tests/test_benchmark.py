@@ -58,6 +58,7 @@ def test_a_detector_is_measured(tmp_path):
     assert detection._looks(image, 8, 4, 1, 0.01, small)["once / each"] > 0
     assert detection._suppression(200, 1, 0.01)["boxes that stay"] > 0
     stages = detection._stages([image], 1, small)
+    assert stages.pop("pixels") == "64 x 48"
     assert {"MultiBox", "classifying them", "suppression"} < set(stages) and all(value > 0 for value in stages.values())
     with pytest.raises(ValueError, match="expected a folder with photos; Received: "):
         (tmp_path / "none").mkdir()

@@ -126,6 +126,11 @@ def test_suppression_by_hand():
     assert suppress(np.zeros((0, 4)), [], 0.5).tolist() == []
     assert suppress([[0, 0, 10, 5], [0, 0, 10, 10]], [0.9, 0.8], 0.5).tolist() == [0, 1], "0.5 is not above 0.5"
     assert suppress([[1, 1, 1, 5]] * 2, [0.9, 0.8], 0.5).tolist() == [0, 1], "what has no extent suppresses nothing"
+    for threshold, kept in ((0, [1, 3]), (1, [1, 2, 4, 0, 3]), (np.float64(0.5), [1, 2, 3])):
+        assert suppress(boxes, [0.5, 0.9, 0.8, 0.1, 0.7], threshold).tolist() == kept
+    assert suppress(boxes[:2], [1 - 1e-9, 1.0], 0.5).tolist() == [1], "equal in single precision"
+    assert suppress(boxes[:2], [-np.inf, -np.inf], 0.95).tolist() == [0, 1]
+    assert suppress(boxes, [0.5, 0.9, 0.8, 0.1, 0.7], 0.5, limit=0).tolist() == []
 
 
 def slowly_suppressed(boxes, scores, threshold, labels):
@@ -164,6 +169,10 @@ def test_suppression_is_the_obvious_one(count):
         (lambda: Objects([[0, 0, 1, 1]], [0.5]), "expected labels that are integers; Received: float64"),
         (lambda: Objects([[0, 0, 1, 1]], [0], difficult=[]), r"expected difficult \(1,\)"),
         (lambda: Detections([[0, 0, 1, 1]], [0], [float("nan")]), "expected scores that are numbers"),
+        (lambda: suppress([[0, 0, 1, 1]], [float("nan")], 0.5), "expected scores that are numbers; Received: NaN"),
+        (lambda: suppress([[0, 0, 1, 1]], [0.5], 1.5), "expected a threshold in 0..1, and .*; Received: threshold=1.5"),
+        (lambda: suppress([[0, 0, 1, 1]], [0.5], float("nan")), "expected a threshold in 0..1, .*: threshold=nan"),
+        (lambda: suppress([[0, 0, 1, 1]], [0.5], 0.5, limit=-1), "and a limit of 0 or more; .*limit=-1"),
         (
             lambda: suppress([[0, 0, 1, 1]], [0.5, 0.5], 0.5),
             "expected a score, and a label if any, for each of 1 ",

@@ -99,6 +99,9 @@ def blank_first(maps):
         # Float32's products of a few deviations that are a thousand times all others.
         (lambda normal: blank_first(1000 + normal), 5e-6),
         (lambda normal: np.where(np.arange(len(normal))[:, None, None, None] % 16, 50 + normal, 0), 5e-6),
+        # Means that differ from place to place.
+        (lambda normal: normal + 1000 * (np.arange(12) == 0)[:, None], 1e-6),
+        (lambda normal: normal + 1000 * (np.arange(12) == 0)[:, None] * (-1.0) ** np.arange(6), 1e-6),
     ],
 )
 @pytest.mark.parametrize("batch_size", [16, 256])
@@ -167,14 +170,30 @@ def test_constant_channels_correlate_with_nothing(images, caplog):
         assert not correlation[2].any() and not correlation[:, 2].any() and np.isfinite(correlation).all()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e25])
-def test_nan_is_refused(images, value):
+@pytest.mark.parametrize(
+    "value, where",
+    [(np.nan, "the batch"), (np.inf, "the batch"), (-np.inf, "the batch"), (1e25, "layer, in the batch")],
+)
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_nan_is_refused(images, value, where, activation):
     inputs = keras.Input((12, 10, 3))
-    model = keras.Model(inputs, keras.layers.Conv2D(4, 1, name="layer")(inputs))  # a ReLU may make 0 of NaN
+    layer = keras.layers.Conv2D(4, 1, activation=activation, name="layer", kernel_initializer="ones")
+    model = keras.Model(inputs, layer(inputs))
     broken = images.copy()
     broken[17, 3, 3] = value
-    with pytest.raises(ValueError, match="NaN or infinity in layer, in the batch that begins with image 16$"):
+    with pytest.raises(ValueError, match=f"NaN or infinity in {where} that begins with image 16$"):
         correlation_statistics(model, "layer", broken, batch_size=4)
+
+
+def test_a_weight_that_is_no_number_is_refused(images):
+    """TensorFlow's ReLU would make 0 of it, and a channel that never changes."""
+    inputs = keras.Input((12, 10, 3))
+    layer = keras.layers.Conv2D(4, 1, activation="relu", name="layer")
+    model = keras.Model(inputs, layer(inputs))
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, np.array([0, np.nan, 0, 0], "float32")])
+    with pytest.raises(ValueError, match="weights that are finite numbers; Received: NaN or infinity in layer/bias$"):
+        correlation_statistics(model, "layer", images)
 
 
 def test_half_plane():
@@ -217,6 +236,9 @@ def test_no_images_and_no_such_offset(network, images):
 
 
 def test_no_layer_no_batch_and_an_empty_batch(network, images):
+    for options in ({"radius": -1}, {"positions": 0}, {"positions": -3}):
+        with pytest.raises(ValueError, match="a radius of 0 or more, and a place or more; Received: radius="):
+            correlation_statistics(network, "first", images, **options)
     for options in ({"layers": []}, {"layers": "first", "batch_size": 0}):
         with pytest.raises(ValueError, match="a layer or more, and a positive batch_size; Received: layers="):
             correlation_statistics(network, dataset=images, **options)

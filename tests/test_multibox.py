@@ -146,6 +146,10 @@ def test_proposals_are_boxes_of_the_image_the_surest_first():
     found = MultiBoxProposals(model)(image)
     np.testing.assert_allclose(found, [[100, 50, 200, 100], [0, 10, 100, 60]], atol=1e-4)
     assert len(MultiBoxProposals(model, limit=1)(image)) == 1
+    assert len(MultiBoxProposals(model, threshold=1)(image)) == 3
+    for wrong in (image[..., 0], np.zeros((100, 200, 4), np.uint8), image[:0]):
+        with pytest.raises(ValueError, match=r"expected an image \(h, w, 3\) of numbers; Received: uint8"):
+            MultiBoxProposals(model)(wrong)
 
 
 def test_models_that_are_none():

@@ -16,6 +16,7 @@ from keras_inception.detection.scoring import MapScorer, RegionScorer
 from keras_inception.detection.selective_search import selective_search
 
 COLOURED = ("red", "green", "blue")
+WIDTHS = {module: (4,) * 6 for module in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")}
 
 
 def by_colour(sharpness=20.0, size=16):
@@ -68,6 +69,27 @@ def test_a_classifier_without_a_linear_layer():
     np.testing.assert_allclose(scorer(scene(), OBJECTS).sum(1), 1, atol=1e-5)
     with pytest.raises(ValueError, match="expected a classifier with a linear layer; Received: "):
         scorer.features(scene(), OBJECTS)
+
+
+def labelled(*labels):
+    return keras_inception.GoogLeNet(weights=None, stem="small", input_shape=(32, 32, 3), labels=labels, widths=WIDTHS)
+
+
+def test_classifiers_must_agree_on_their_labels():
+    first = labelled("cat", "dog", "background")
+    assert RCNN([first, labelled("cat", "dog", "background")], selective_search).classes == ("cat", "dog")
+    assert RCNN([first, keras.models.clone_model(first)], selective_search, classes=("a", "b")).classes == ("a", "b")
+    with pytest.raises(ValueError, match=r"classifiers of the same labels; Received: \('cat', .* and \('dog', 'cat'"):
+        RCNN([first, labelled("dog", "cat", "background")], selective_search)
+    with pytest.raises(ValueError, match=r"the label 'background' last; Received: labels \('background', 'cat', 'dog'"):
+        RCNN(labelled("background", "cat", "dog"), selective_search)
+
+
+def test_an_image_that_is_none():
+    scorer = RegionScorer(by_colour())
+    for wrong in (scene()[..., 0], scene()[None], np.zeros((5, 5, 4), np.uint8), np.zeros((0, 5, 3))):
+        with pytest.raises(ValueError, match=r"expected an image \(h, w, 3\) of numbers; Received: "):
+            scorer(wrong, OBJECTS)
 
 
 def test_what_is_outside_is_nothing_to_the_network():

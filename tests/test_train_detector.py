@@ -21,7 +21,7 @@ from keras_inception.model_folder.loading import verify
 from training.detect import main
 from training.detection.data import read_splits
 from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
-from training.detection.rows import Row, rows, table
+from training.detection.rows import Row, each_alone, rows, table
 from training.detection.run import _Run
 from training.recipe import Recipe, load_config
 
@@ -131,6 +131,8 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
         search["proposals_per_image"] + boxes["proposals_per_image"], abs=0.11
     )
     assert search["map50"] > 0.6, "coloured rectangles are found"
+    several = found[6]
+    assert len(several["map50_of_each"]) == 2 and several["map50_of_each"][0] == both["map50"]
     assert all(
         0 <= row["map50"] <= 1 and row["seconds_per_image"] > 0 and set(row["by_class"]) == set(COLOURS)
         for row in found
@@ -152,7 +154,7 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
     recipe = load_config(arguments[0], DetectionRecipe)["recipe"]
     run = _Run(recipe, "toys", pathlib.Path(arguments[2]), work, ())
     detectors, _, test = run.parts()
-    compared = rows(recipe)
+    compared = rows(recipe) + each_alone(recipe)[1:]
     measured = run._measurements(test, compared, detectors)
     for row, measurement in zip(compared, measured, strict=True):
         for photo, expected in list(zip(test.photos, measurement.detections(0.3), strict=True))[:2]:
@@ -256,10 +258,11 @@ def test_a_class_that_no_photo_to_train_on_shows_is_named(tmp_path, caplog):
 def test_rows_of_a_recipe():
     both = ("selective_search", "multibox")
     least = DetectionRecipe(Recipe(dataset="arrays", aux_heads=False), classifiers=1, maps=None, regression=False)
-    assert rows(least) == [Row(both[:1]), Row(both[1:]), Row(both)]
+    assert rows(least) == [Row(both[:1]), Row(both[1:]), Row(both)] and each_alone(least) == []
     whole = dataclasses.replace(
         least, classifiers=6, maps=MapOptions(), regression=True, search_alone=SelectiveSearch()
     )
+    assert each_alone(whole) == [Row(both, first=number) for number in (1, 2, 3, 4, 5, 6)]
     assert [(row.sources[0], row.classifiers, row.regression, row.maps) for row in rows(whole)] == [
         ("search_alone", 1, False, False),
         ("selective_search", 1, False, False),

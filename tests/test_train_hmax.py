@@ -23,7 +23,7 @@ def test_it_learns_what_the_synthetic_images_are(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--bands", "9"], "expected bands among 1, 2"),
+        (["--bands", "9"], "expected different bands among 1, 2"),
         (["--prototypes", "3"], "as many prototypes of each"),
         (["--eval-split", "test"], "train or validation"),
         (["--eval-split", "train"], "two splits"),

@@ -55,7 +55,7 @@ def train(data, data_dir, *, train_split, eval_split, size, prototypes, bands, e
         batches = evaluation_batches(source, size=size, resize_to=size, batch_size=BATCH, seed=seed)
         splits[split] = batches.take(-(-count // BATCH)), count
     images = np.concatenate([x.numpy()[w.numpy() > 0] for x, _, w in splits[train_split][0].take(10)])
-    model = HMAX(prototypes, patch_sizes=(4, 8), bands=bands, input_shape=(size, size, 3), beta=None)
+    model = HMAX(prototypes, patch_sizes=(4, 8), bands=bands, input_shape=(size, size, 3))
     imprint(model, images, seed=seed)
     features = {name: _features(model, *split) for name, split in splits.items()}
     head = keras.Sequential([keras.layers.BatchNormalization(), keras.layers.Dense(len(source.classes))])

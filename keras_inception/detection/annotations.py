@@ -26,19 +26,28 @@ class AnnotatedPhoto:
     Args:
         path: the photo.
         objects: as annotated; a box may go beyond the photo.
+        height_width: of the photo as annotated, in pixels; None where that is not said.
     """
 
     path: pathlib.Path
     objects: Objects
+    height_width: tuple[int, int] | None = None
 
     def open(self) -> tuple[np.ndarray, Objects]:
         """The photo, RGB, uint8 (h, w, 3), and its objects, boxes clipped to it; without those that are outside.
 
         Raises:
-            ValueError: the photo cannot be decoded.
+            ValueError: the photo cannot be decoded, or is not of the size that was annotated.
             OSError: it cannot be read.
         """
         photo = np.asarray(open_image(self.path))
+        if self.height_width not in (None, photo.shape[:2]):
+            (height, width), known = photo.shape[:2], self.height_width
+            turned = ", turned by a quarter, as an EXIF orientation does" if known == (width, height) else ""
+            raise ValueError(
+                f"expected a photo of {known[1]} x {known[0]} pixels, for its boxes were annotated there; Received: "
+                f"{self.path}, of {width} x {height}{turned}"
+            )
         boxes = clip(self.objects.boxes, photo.shape[:2])
         inside = area(boxes) > 0
         known = self.objects
@@ -118,12 +127,12 @@ def _read_voc(folder, listed, split, classes):
     for stem in stems:
         if pathlib.PurePath(stem).name != stem or "\0" in stem:
             raise ValueError(f"expected the names of photos in {listed}; Received: {stem!r}")
-    read = [read_voc_objects(folder / "Annotations" / f"{stem}.xml") for stem in stems]
+    read = [_read_annotation(folder / "Annotations" / f"{stem}.xml") for stem in stems]
     if classes is None:
-        classes = sorted({name for objects in read for name, *_ in objects})
+        classes = sorted({name for objects, _ in read for name, *_ in objects})
     images = _images(folder / "JPEGImages")
     photos, skipped = [], []
-    for stem, objects in zip(stems, read, strict=True):
+    for stem, (objects, size) in zip(stems, read, strict=True):
         if (path := images.get(stem)) is None:
             raise ValueError(f"expected a photo for {stem} in {folder / 'JPEGImages'}; Received: none")
         annotation = folder / "Annotations" / f"{stem}.xml"
@@ -132,7 +141,7 @@ def _read_voc(folder, listed, split, classes):
         labels = _labels([name for name, *_ in kept], classes, annotation)
         # VOC counts pixels from 1, and includes the last.
         boxes = np.array([box for _, box, _ in kept], float).reshape(-1, 4) - [1, 1, 0, 0]
-        photos.append(AnnotatedPhoto(path, Objects(boxes, labels, [difficult for *_, difficult in kept])))
+        photos.append(AnnotatedPhoto(path, Objects(boxes, labels, [difficult for *_, difficult in kept]), size))
     return AnnotatedPhotos(f"{folder} {split}", tuple(classes), tuple(photos), tuple(skipped))
 
 
@@ -164,6 +173,11 @@ def read_voc_objects(annotation) -> list[tuple[str, tuple[float, float, float, f
         ValueError: the file is no such annotation.
         OSError: it cannot be read.
     """
+    return _read_annotation(annotation)[0]
+
+
+def _read_annotation(annotation):
+    """The objects, and height and width of the photo; None where that is not said."""
     objects = []
     try:
         root = ElementTree.parse(annotation).getroot()
@@ -173,13 +187,22 @@ def read_voc_objects(annotation) -> list[tuple[str, tuple[float, float, float, f
             box = tuple(float(found.findtext(f"bndbox/{side}")) for side in SIDES)
             difficult = (found.findtext("difficult") or "").strip().lower() in TRUE
             objects.append(((found.findtext("name") or "").strip(), box, difficult))
+        size = _size(root.findtext("size/height"), root.findtext("size/width"))
     # LookupError: an encoding that nobody knows; TypeError: a side is missing.
     except (ElementTree.ParseError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"expected an annotation of Pascal VOC; Received: {annotation} ({error})") from error
     for name, box, _ in objects:
         if not name or not all(map(math.isfinite, box)):
             raise ValueError(f"expected a class and a box of numbers; Received: {annotation}, with {name!r} at {box}")
-    return objects
+    return objects, size
+
+
+def _size(height, width) -> tuple[int, int] | None:
+    """Height and width in pixels; None where they are not said, or 0, as some programs have them."""
+    size = tuple(float(side or 0) for side in (height, width))
+    if not all(map(float.is_integer, size)):
+        raise ValueError(f"a photo of {width} x {height} pixels")
+    return tuple(map(int, size)) if min(size) > 0 else None
 
 
 def _read_coco(path, images, classes):
@@ -187,14 +210,18 @@ def _read_coco(path, images, classes):
         data = json.loads(path.read_bytes())
         categories = {int(each["id"]): str(each["name"]) for each in data["categories"]}
         files = {int(each["id"]): str(each["file_name"]) for each in data["images"]}
+        sizes = {int(each["id"]): _size(each.get("height"), each.get("width")) for each in data["images"]}
         rows = {number: [] for number in files}
         for each in data.get("annotations", ()):
+            for field, known in (("category_id", categories), ("image_id", files)):
+                if int(each[field]) not in known:
+                    raise ValueError(f"an annotation of {field} {each[field]}, which there is none of")
             x, y, width, height = map(float, each["bbox"])
-            size = float(each.get("area", width * height))
-            if not all(map(math.isfinite, (x, y, width, height, size))):
+            extent = float(each.get("area", width * height))
+            if not all(map(math.isfinite, (x, y, width, height, extent))):
                 raise ValueError(f"a box of {each['bbox']}")
             name, crowd = categories[int(each["category_id"])], bool(each.get("iscrowd", False))
-            rows[int(each["image_id"])].append((name, (x, y, x + width, y + height), crowd, size))
+            rows[int(each["image_id"])].append((name, (x, y, x + width, y + height), crowd, extent))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"expected annotations of COCO; Received: {path} ({type(error).__name__}: {error})") from error
     if classes is None:
@@ -208,8 +235,8 @@ def _read_coco(path, images, classes):
         skipped += [f"{file} has {sentence}" for sentence in without]
         labels = _labels([name for name, *_ in kept], classes, f"{path}, {file}")
         boxes = np.array([box for _, box, *_ in kept], float).reshape(-1, 4)
-        crowd, sizes = ([row[place] for row in kept] for place in (2, 3))
-        photos.append(AnnotatedPhoto(images / file, Objects(boxes, labels, None, crowd, sizes)))
+        crowd, areas = ([row[place] for row in kept] for place in (2, 3))
+        photos.append(AnnotatedPhoto(images / file, Objects(boxes, labels, None, crowd, areas), sizes[number]))
     return AnnotatedPhotos(str(path), tuple(classes), tuple(photos), tuple(skipped))
 
 

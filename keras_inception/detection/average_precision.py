@@ -88,7 +88,7 @@ def average_precision(
         objects: an `Objects` for each image, in the same order.
         classes: the names of the classes, in the order of the labels.
         rule: `"voc2007"`, `"voc2010"` or `"coco"`.
-        thresholds: of intersection over union; None: 0.5, or COCO's ten from 0.5 to 0.95.
+        thresholds: of intersection over union, one or several; None: 0.5, or COCO's ten from 0.5 to 0.95.
         limit: detections per image and class that count, those of the highest scores; None: all, or COCO's 100.
         areas: of the objects, in pixels, the least and the greatest that count; by the rule of COCO alone. Its small
             ones have up to 32 x 32, its large ones from 96 x 96 on.
@@ -115,6 +115,11 @@ def average_precision(
         raise ValueError(f"expected areas with rule='coco' alone; Received: areas={areas} with rule={rule!r}")
     if thresholds is None:
         thresholds = COCO_THRESHOLDS if coco else (0.5,)
+    thresholds = tuple(np.atleast_1d(thresholds).tolist())
+    if not thresholds or not all(0 < value <= 1 for value in thresholds):
+        raise ValueError(f"expected thresholds above 0, up to 1; Received: thresholds={thresholds}")
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"expected classes of different names; Received: classes={classes}")
     limit = 100 if limit is None and coco else limit
     curves = []
     for label in range(len(classes)):
@@ -123,7 +128,7 @@ def average_precision(
             for found, there in zip(detections, objects, strict=True)
         ]
         curves.append(_curves(met, rule, len(thresholds)))
-    return Scores(rule, classes, tuple(thresholds), tuple(curves))
+    return Scores(rule, classes, thresholds, tuple(curves))
 
 
 def _meet(found: Detections, there: Objects, label, thresholds, coco, limit, areas):

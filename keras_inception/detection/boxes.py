@@ -28,12 +28,14 @@ def checked_boxes(boxes) -> np.ndarray:
 
 
 def area(boxes) -> np.ndarray:
-    """The areas of boxes, (n,); of what has no extent, 0."""
+    """The areas of boxes (n, 4), (n,); of what has no extent, 0."""
+    boxes = np.asarray(boxes, np.float64)
     return np.maximum(boxes[..., 2:] - boxes[..., :2], 0).prod(-1)
 
 
 def intersection(first, second) -> np.ndarray:
-    """The areas that each of the first boxes shares with each of the second, (n, m)."""
+    """The areas that each of the first boxes (n, 4) shares with each of the second (m, 4), (n, m)."""
+    first, second = (np.asarray(boxes, np.float64).reshape(-1, 4) for boxes in (first, second))
     lower = np.maximum(first[:, None, :2], second[None, :, :2])
     upper = np.minimum(first[:, None, 2:], second[None, :, 2:])
     return np.maximum(upper - lower, 0).prod(-1)
@@ -144,14 +146,18 @@ def suppress(boxes, scores, threshold: float, *, labels=None, limit: int | None 
         scores: (n,); of equal scores the first counts as higher.
         threshold: a box goes whose intersection over union with one that stays is above it.
         labels: (n,); boxes suppress only those with their own. None: all each other.
-        limit: how many stay, at most.
+        limit: how many stay, at most; None for any number.
 
     Returns:
         The numbers of the boxes that stay, highest score first.
 
     Raises:
-        ValueError: a box is no box, or shapes do not agree.
+        ValueError: a box is no box, a score is NaN, shapes do not agree, or a number is not what it can be.
     """
+    if not 0 <= threshold <= 1 or (limit is not None and limit < 0):
+        raise ValueError(
+            f"expected a threshold in 0..1, and a limit of 0 or more; Received: threshold={threshold}, limit={limit}"
+        )
     boxes, scores = checked_boxes(boxes), np.asarray(scores, np.float64)
     labels = np.zeros(len(boxes)) if labels is None else np.asarray(labels)
     if not scores.shape == labels.shape == (len(boxes),):
@@ -159,14 +165,20 @@ def suppress(boxes, scores, threshold: float, *, labels=None, limit: int | None 
             f"expected a score, and a label if any, for each of {len(boxes)} boxes; "
             f"Received: shapes {scores.shape} and {labels.shape}"
         )
+    if np.isnan(scores).any():
+        raise ValueError("expected scores that are numbers; Received: NaN")
     import tensorflow as tf
 
-    # Class by class: TensorFlow, which is several times as fast as numpy, has single precision and no classes.
+    # Class by class: TensorFlow, which is several times as fast as numpy, has single precision and no classes. So it
+    # gets places instead of scores, from the last up, which it tells apart up to 2**24.
+    order = np.argsort(-scores, kind="stable")
+    places = np.empty(len(scores), np.float32)
+    places[order] = np.arange(len(scores), 0, -1)
     kept = [np.zeros(0, np.int64)]
     for label in np.unique(labels):
         group = np.flatnonzero(labels == label)
         few = len(group) if limit is None else min(limit, len(group))
-        its = tf.image.non_max_suppression(boxes[group].astype("f"), scores[group].astype("f"), few, threshold)
+        its = tf.image.non_max_suppression(boxes[group].astype("f"), places[group], few, float(threshold))
         kept.append(group[its.numpy()])
     kept = np.sort(np.concatenate(kept))
     return kept[np.argsort(-scores[kept], kind="stable")][:limit]

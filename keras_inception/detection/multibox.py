@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_inception.detection.boxes import Mapping, checked_boxes, clip, suppress
+from keras_inception.detection.regions import checked_image
 
 PACKAGE = "keras_inception"
 
@@ -205,11 +206,15 @@ class MultiBoxProposals:
                 "expected a limit, a whole number above 0, and a threshold in 0..1; "
                 f"Received: limit={limit!r}, threshold={threshold!r}"
             )
-        self.model, self.limit, self.threshold = model, limit, threshold
+        self.model, self.limit, self.threshold = model, limit, float(threshold)
 
     def __call__(self, image) -> np.ndarray:
-        """Boxes (n, 4) in pixels of an image, RGB in 0..255 (h, w, 3); the surest first."""
-        image = np.asarray(image)
+        """Boxes (n, 4) in pixels of an image, RGB in 0..255 (h, w, 3); the surest first.
+
+        Raises:
+            ValueError: the image is not like that.
+        """
+        image = checked_image(image)
         height_width = self.model.input_shape[1:3]
         found = np.asarray(self.model.predict_on_batch(resized(image, height_width)[None]))[0].astype(np.float64)
         corners = found[:, :4].reshape(-1, 2, 2)

@@ -39,7 +39,8 @@ class RCNN:
             regions are classified at once. Memory depends on that, and not on how many there are.
 
     Raises:
-        ValueError: an argument is not like that, or `classes` are not one less than the classifier has.
+        ValueError: an argument is not like that, `classes` are not one less than the classifier has, classifiers have
+            labels that differ, or their last is not the background but another one is.
     """
 
     def __init__(
@@ -84,10 +85,18 @@ class RCNN:
         count = self.scorer.classes - 1
         if count < 1:
             raise ValueError("expected a classifier of classes and the background; Received: one of one class")
+        known = []
+        for model in (self.scorer.model, *self.scorer.models):
+            labels = stored_spec(model).get("labels")
+            if isinstance(labels, (list, tuple)) and len(labels) == count + 1 and tuple(labels) not in known:
+                known.append(tuple(labels))
+        if len(known) > 1:
+            one, other, *_ = known
+            raise ValueError(f"expected classifiers of the same labels; Received: {one!r:.100} and {other!r:.100}")
+        if known and BACKGROUND in known[0][:-1]:
+            raise ValueError(f"expected the label {BACKGROUND!r} last; Received: labels {known[0]!r:.200}")
         if classes is None:
-            labels = stored_spec(self.scorer.model).get("labels")
-            known = isinstance(labels, (list, tuple)) and len(labels) == count + 1
-            classes = labels[:-1] if known else map(str, range(count))
+            classes = known[0][:-1] if known else map(str, range(count))
         classes = tuple(map(str, classes))
         if len(classes) != count:
             raise ValueError(

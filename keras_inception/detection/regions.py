@@ -17,6 +17,18 @@ def checked_context(context: float) -> float:
     return context
 
 
+def checked_image(image) -> np.ndarray:
+    """An image, RGB (h, w, 3), as an array.
+
+    Raises:
+        ValueError: it is not like that.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype.kind not in "uif":
+        raise ValueError(f"expected an image (h, w, 3) of numbers; Received: {image.dtype} {image.shape}")
+    return image
+
+
 def dilate(boxes, context: float = CONTEXT):
     """Boxes with what surrounds them, as a TensorFlow operation.
 

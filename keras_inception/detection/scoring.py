@@ -6,7 +6,15 @@ import keras
 import numpy as np
 
 from keras_inception.detection.boxes import Mapping
-from keras_inception.detection.regions import CONTEXT, checked_context, cut_framed, dilate, framed, pool_regions
+from keras_inception.detection.regions import (
+    CONTEXT,
+    checked_context,
+    checked_image,
+    cut_framed,
+    dilate,
+    framed,
+    pool_regions,
+)
 from keras_inception.evaluation.ensemble import Ensemble
 from keras_inception.evaluation.outputs import classifier_output, is_logits
 from keras_inception.layers.pixels import find_pixels
@@ -53,6 +61,9 @@ class Scorer(abc.ABC):
 
         Returns:
             float64 (n, classes), the background last.
+
+        Raises:
+            ValueError: the image is not like that.
         """
         waiting, found = None, [np.zeros((0, self.classes))]
         for regions, count in self._batches(image, boxes):
@@ -70,7 +81,8 @@ class Scorer(abc.ABC):
             raise ValueError(f"expected a classifier with a linear layer; Received: {self.models[0].name!r}")
         found = [np.zeros((0, self.pooled.output_shape[-1]), np.float32)]
         for regions, count in self._batches(image, boxes):
-            found.append(np.asarray(self.pooled.predict_on_batch(regions))[:count])
+            # An array, for other backends know no tensors of TensorFlow.
+            found.append(keras.ops.convert_to_numpy(self.pooled.predict_on_batch(np.asarray(regions)))[:count])
         return np.concatenate(found)
 
     def regions(self, image, boxes) -> np.ndarray:
@@ -87,7 +99,7 @@ class Scorer(abc.ABC):
         """What the models see, batch by batch, all of one size, the last filled up; and how many are regions."""
         import tensorflow as tf
 
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        image, boxes = checked_image(image), np.asarray(boxes, np.float32).reshape(-1, 4)
         cut = self._cutter(image) if len(boxes) else None
         for start in range(0, len(boxes), self.batch_size):
             part = boxes[start : start + self.batch_size]

@@ -102,9 +102,18 @@ def _described_scorer(scorer) -> tuple[list, dict]:
 
 
 def _compare(detector, other, half) -> None:
-    """Raises ValueError unless two detectors see the same in regions of an image, and find it in the same places."""
+    """Raises ValueError unless two detectors see the same in regions of an image, and find it in the same places.
+
+    Their sources of proposals are the same by their arguments; of those that are networks, which were compared before,
+    it is tried that they run.
+    """
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     boxes = np.array([[0, 0, 64, 64], [8, 8, 40, 50], [30, 20, 60, 50]], np.float64)
+    if [_arguments(source) for source in detector.proposals] != [_arguments(source) for source in other.proposals]:
+        raise ValueError("expected a detector that loads back the same; Received: one of other proposals")
+    for source in other.proposals:
+        if type(source) is MultiBoxProposals:
+            source(image)
     seen = []
     for each in (detector, other):
         found = [each.scorer(image, boxes)]
@@ -115,6 +124,12 @@ def _compare(detector, other, half) -> None:
     sixteen = any("16" in str(layer.compute_dtype) for layer in detector.scorer.model.layers)
     if not worst <= (5e-2 if half or sixteen else 1e-4):
         raise ValueError(f"expected a detector that loads back the same; Received: one that differs by {worst:.2g}")
+
+
+def _arguments(source) -> tuple:
+    if type(source) is MultiBoxProposals:
+        return source.limit, source.threshold
+    return dataclasses.astuple(SelectiveSearch() if source is selective_search else source)
 
 
 def load(content: folder.Content, load_model) -> RCNN:

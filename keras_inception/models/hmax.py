@@ -58,8 +58,9 @@ class Prototypes(keras.layers.Layer):
     Args:
         count: prototypes.
         size: rows and columns of each.
-        beta: sharpness of the tuning `exp(-beta |patch - prototype|^2)`; None for minus the distance itself, as in the
-            authors' released code: it falls as the tuning does, and does not vanish for large patches.
+        beta: sharpness of the published tuning `exp(-beta |patch - prototype|^2)`, which for large patches vanishes
+            unless it is small; None for minus the distance itself, as in the authors' released code, which falls as the
+            tuning does.
 
     Call arguments:
         inputs: (n, rows, columns, orientations), rows and columns known.
@@ -68,7 +69,7 @@ class Prototypes(keras.layers.Layer):
         (n, count). A map that is smaller than the prototypes is filled up with zeros.
     """
 
-    def __init__(self, count, size, beta=1.0, **kwargs):
+    def __init__(self, count, size, beta=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.count, self.size, self.beta = count, size, beta
 
@@ -101,7 +102,7 @@ def HMAX(  # noqa: N802 (a network's name, as in keras.applications)
     patch_sizes=PATCH_SIZES,
     bands=BANDS,
     input_shape=(128, 128, 3),
-    beta=1.0,
+    beta=None,
     name="hmax",
 ) -> keras.Model:
     """HMAX, whose prototypes are still to be cut out of training images, with `imprint`.
@@ -126,7 +127,7 @@ def HMAX(  # noqa: N802 (a network's name, as in keras.applications)
         bands: which of the eight, from 1; two scales of filters each, of 7 and 9 pixels in the first to 35 and 37 in
             the last. Small images have no room for the large ones.
         input_shape: height, width and channels, 1 or 3; channels last.
-        beta: see `Prototypes`.
+        beta: of the tuning to a prototype, see `Prototypes`; None for minus the distance.
         name: the model's name.
 
     Returns:
@@ -135,12 +136,16 @@ def HMAX(  # noqa: N802 (a network's name, as in keras.applications)
     Raises:
         ValueError: an argument is not as said.
     """
-    if not bands or any(band not in BANDS for band in bands):
-        raise ValueError(f"expected bands among {', '.join(map(str, BANDS))}; Received: bands={bands}")
-    if not patch_sizes or prototypes < 1 or prototypes % len(patch_sizes):
+    if not bands or any(band not in BANDS for band in bands) or len(set(bands)) < len(bands):
+        raise ValueError(f"expected different bands among {', '.join(map(str, BANDS))}; Received: bands={tuple(bands)}")
+    if not patch_sizes or min(patch_sizes) < 1 or len(set(patch_sizes)) < len(patch_sizes):
+        raise ValueError(f"expected different sizes of patches, from 1; Received: patch_sizes={tuple(patch_sizes)}")
+    if prototypes < 1 or prototypes % len(patch_sizes):
         raise ValueError(
             f"expected as many prototypes of each of the sizes {tuple(patch_sizes)}; Received: prototypes={prototypes}"
         )
+    if beta is not None and not 0 < beta < float("inf"):
+        raise ValueError(f"expected beta to be None or above 0; Received: beta={beta}")
     if len(input_shape) != 3 or None in input_shape:
         raise ValueError(f"expected a known height, width and number of channels; Received: input_shape={input_shape}")
     if channel_axis() != -1:
@@ -173,7 +178,8 @@ def imprint(model, images, *, seed=0, batch_size=32) -> None:
         batch_size: images at a time.
 
     Raises:
-        ValueError: there are no images, or no band's map has room for a prototype.
+        ValueError: there are no images, one has pixels that are no finite numbers, or no band's map has room for a
+            prototype.
     """
     bands = [layer.output for layer in model.layers if isinstance(layer, C1)]
     layers = [layer for layer in model.layers if isinstance(layer, Prototypes)]
@@ -188,7 +194,10 @@ def imprint(model, images, *, seed=0, batch_size=32) -> None:
     wanted = np.unique(np.concatenate(list(chosen.values())))
     for start in range(0, len(wanted), batch_size):
         some = wanted[start : start + batch_size]
-        found = [np.asarray(part) for part in c1.predict_on_batch(np.stack([images[i] for i in some])).values()]
+        pixels = np.stack([images[i] for i in some])
+        if not (finite := np.isfinite(pixels.reshape(len(some), -1)).all(1)).all():
+            raise ValueError(f"expected pixels that are finite numbers; Received: image {some[~finite][0]}")
+        found = [np.asarray(part) for part in c1.predict_on_batch(pixels).values()]
         for layer in layers:
             size = layer.size
             room = [part for part in found if min(part.shape[1:3]) >= size]

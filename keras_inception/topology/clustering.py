@@ -7,6 +7,9 @@ import numpy as np
 from keras_inception.topology.correlation import LayerStatistics
 from keras_inception.topology.extra import of_the_extra
 
+# Standard deviations of chance above which a correlation counts.
+CLEAR = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class UnitCluster:
@@ -18,7 +21,8 @@ class UnitCluster:
         rings: mean correlation of one at a place with one at so many rows or columns from it, from 0 up, each unit's
             with itself too.
         spread: root of the mean square of the distance, in places of the map, at which they correlate; distances are
-            weighted by the correlation there, where it is above zero, and end where the statistics do.
+            weighted by the correlation there, where it is clearly above zero. They end where the statistics do: it is
+            at most that of all offsets alike, 2 for a radius of 2.
         patch: rows and columns of the square in which the correlation is at least half of that at one place.
     """
 
@@ -73,13 +77,15 @@ def cluster_units(statistics: LayerStatistics, *, threshold=0.5, fraction=0.5, m
         profiles[offset] = np.bincount(numbers[rows], within) / sizes**2
     pairs = np.maximum(sizes * (sizes - 1), 1)
     cohesion = np.where(sizes > 1, (profiles[0, 0] * sizes**2 - sizes) / pairs, 1)
+    # Of independent places' correlation, the deviations that make it clear.
+    chance = {offset: CLEAR / np.sqrt(statistics.count(offset)) for offset in profiles}
     found = []
     for number in range(len(sizes)):
         profile = {offset: float(values[number]) for offset, values in profiles.items()}
         rings = _rings(profile)
         patch = _patch(rings, fraction)
         chosen = units[numbers == number]
-        found.append(UnitCluster(chosen, float(cohesion[number]), rings, _spread(profile), patch))
+        found.append(UnitCluster(chosen, float(cohesion[number]), rings, _spread(profile, chance), patch))
     return sorted(found, key=lambda cluster: (-len(cluster.units), tuple(cluster.units)))
 
 
@@ -98,7 +104,7 @@ def _patch(rings, fraction) -> int:
     return 2 * distance + 1
 
 
-def _spread(profile) -> float:
-    weights = np.array([max(0.0, value) for value in profile.values()])
+def _spread(profile, chance) -> float:
+    weights = np.array([value if value > chance[offset] else 0.0 for offset, value in profile.items()])
     squares = np.array([rows**2 + columns**2 for rows, columns in profile])
     return float(np.sqrt((weights * squares).sum() / weights.sum())) if weights.any() else 0.0

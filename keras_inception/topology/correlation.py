@@ -77,22 +77,35 @@ class LayerStatistics:
         Raises:
             ValueError: nothing is known of the offset.
         """
-        rows, columns = offset
-        if (rows, columns) in self.moments:
-            found = self.moments[rows, columns]
-            products, ends = found.products, ((found.squares_a, found.mean_a), (found.squares_b, found.mean_b))
-        elif (-rows, -columns) in self.moments:
-            found = self.moments[-rows, -columns]
-            products, ends = found.products.T, ((found.squares_b, found.mean_b), (found.squares_a, found.mean_a))
-        else:
-            raise ValueError(
-                f"expected an offset within the radius that was asked for, one of {self.offsets}; Received: {offset}"
-            )
+        found = self._found(offset)
+        products, ends = found.products, ((found.squares_a, found.mean_a), (found.squares_b, found.mean_b))
+        if offset not in self.moments:
+            products, ends = products.T, ends[::-1]
         scale = np.sqrt(np.outer(ends[0][0], ends[1][0]))
         steady = ~np.outer(*(_varies(squares, mean, found.count) for squares, mean in ends))
         scale[steady] = 1
         result = np.where(steady, 0, products / scale)
         return np.clip(result, -1, 1)
+
+    def count(self, offset: Offset = (0, 0)) -> int:
+        """Pairs of places, over all images, that the correlation at an offset is of.
+
+        Args:
+            offset: rows down and columns to the right.
+
+        Raises:
+            ValueError: nothing is known of the offset.
+        """
+        return self._found(offset).count
+
+    def _found(self, offset) -> Moments:
+        rows, columns = offset
+        found = self.moments.get((rows, columns)) or self.moments.get((-rows, -columns))
+        if found is None:
+            raise ValueError(
+                f"expected an offset within the radius that was asked for, one of {self.offsets}; Received: {offset}"
+            )
+        return found
 
 
 def _varies(squares, mean, count) -> np.ndarray:
@@ -145,20 +158,28 @@ def correlation_statistics(
     Raises:
         ImportError: threadpoolctl is not installed; the message says what to install.
         ValueError: a layer that is not in the model, or has no map, or no layer at all; no images, or of several sizes;
-            an activation that is no number.
+            a pixel, a weight or an activation that is no number; a number that is not what it can be.
     """
     from huggingface_hub.utils import tqdm
 
     layers = [layers] if isinstance(layers, str) else list(layers)
-    if not layers or (hasattr(dataset, "shape") and batch_size < 1):
+    if not layers or batch_size < 1:
         raise ValueError(
             f"expected a layer or more, and a positive batch_size; Received: layers={layers}, batch_size={batch_size}"
+        )
+    if radius < 0 or positions < 1:
+        raise ValueError(
+            f"expected a radius of 0 or more, and a place or more; Received: radius={radius}, positions={positions}"
         )
     found = {name: model.get_layer(resolve(model, name)).output for name in layers}
     for name, tensor in found.items():
         if len(getattr(tensor, "shape", ())) != 4:
             shape = getattr(tensor, "shape", None)
             raise ValueError(f"expected a layer whose output is a map; Received: {name}, of shape {shape}")
+    # Before activations: TensorFlow's ReLU makes 0 of NaN.
+    for variable in model.variables:
+        if not _finite(keras.ops.convert_to_numpy(variable)):
+            raise ValueError(f"expected weights that are finite numbers; Received: NaN or infinity in {variable.path}")
     forward = _forward(keras.Model(model.input, found))
     rng = np.random.default_rng(seed)
     sums = {name: _LayerSums(name, radius, positions, rng) for name in found}
@@ -167,6 +188,11 @@ def correlation_statistics(
     disable = not (sys.stderr.isatty() if progress is None else progress)
     with tqdm(total=total, unit=" images", file=sys.stderr, disable=disable) as bar, _Parallel() as parallel:
         for batch in _batches(dataset, batch_size):
+            if not _finite(batch):
+                raise ValueError(
+                    "expected pixels that are finite numbers; Received: NaN or infinity in the batch that begins with "
+                    f"image {images}"
+                )
             maps = {name: _channels_last(np.asarray(value, "float32")) for name, value in forward(batch).items()}
             parallel([call for name, value in maps.items() for call in sums[name].calls(value, images)])
             del maps  # before there are those of the next batch
@@ -279,6 +305,10 @@ def _add_pairs(moments, maps, here, there) -> None:
     channels = maps.shape[-1]
     with np.errstate(invalid="ignore", over="ignore"):  # which is reported of all places
         moments.add(*(maps[:, at].reshape(-1, channels) for at in (here, there)))
+
+
+def _finite(array) -> bool:
+    return array.dtype.kind in "biu" or bool(np.isfinite(array).all())
 
 
 def _channels_last(maps):

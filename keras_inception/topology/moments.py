@@ -7,7 +7,7 @@ class Moments:
     """Counts, means, and sums of squares and products of deviations of pairs (a, b) of vectors, in float64.
 
     Parts are merged as Chan, Golub and LeVeque do: nothing is lost where means are large, and their order is of no
-    matter. A part's own products are float32, of so few rows that this loses nothing, about a point near its mean.
+    matter. A part's own products are float32, about its own mean, of so few rows that this loses nothing.
     """
 
     # Corrections of rank one wait until so many can be made as one product of matrices.
@@ -28,13 +28,11 @@ class Moments:
             a, b: float32 (n, channels); one array where they are equal, for BLAS then computes one half of the products
                 only.
         """
-        near_a = _near(a)
-        near_b = near_a if a is b else _near(b)
         for start in range(0, len(a), self.ROWS):
-            part = a[start : start + self.ROWS] - near_a
-            self._add(part, part if a is b else b[start : start + self.ROWS] - near_b, near_a, near_b)
+            part, near = _centred(a[start : start + self.ROWS])
+            self._add(part, near, *((part, near) if a is b else _centred(b[start : start + self.ROWS])))
 
-    def _add(self, a, b, near_a, near_b):
+    def _add(self, a, near_a, b, near_b):
         n = len(a)
         self.products += a.T @ b
         ones = np.ones(n, "float32")
@@ -70,6 +68,7 @@ class Moments:
         return self
 
 
-def _near(rows) -> np.ndarray:
-    """A point near the mean of rows, float32: that of a few thousand of them, from all of the batch."""
-    return rows[:: max(1, len(rows) // 2048)].mean(0, dtype="float32")
+def _centred(rows) -> tuple[np.ndarray, np.ndarray]:
+    """Rows without their mean, and what it is to float32's digits: the rest is left in them."""
+    near = np.full(len(rows), 1 / len(rows), "float32") @ rows
+    return rows - near, near

@@ -55,8 +55,9 @@ def _measure(options, rounds, batch, images) -> dict:
             call(count)
             times[name].append((time.perf_counter() - start) / count)
     median = {name: statistics.median(values) for name, values in times.items()}
+    ratio = {name: round(value / median["forward"], 3) for name, value in median.items()}
     return {
         "forward pass, images/s": round(1 / median["forward"], 1),
-        "all nine modules at offset 0, time / forward pass": round(median["offset 0"] / median["forward"], 3),
-        "and at 24 more offsets from 64 places, time / forward pass": round(median["radius 2"] / median["forward"], 3),
+        "all nine modules at offset 0, time / forward pass": ratio["offset 0"],
+        f"and at 24 more offsets from 64 places, {images // 10} images, time / forward pass": ratio["radius 2"],
     }

@@ -1,10 +1,11 @@
 """The annotated photos of a training: three splits that have nothing in common."""
 
+import dataclasses
 import hashlib
 import logging
 import os
 
-from keras_inception.detection.annotations import AnnotatedPhoto, AnnotatedPhotos, read_annotated
+from keras_inception.detection.annotations import AnnotatedPhotos, read_annotated
 from keras_inception.detection.rcnn import BACKGROUND
 from training.detection.recipe import DetectionRecipe
 
@@ -31,7 +32,7 @@ def read_splits(data_dir, recipe: DetectionRecipe) -> dict[str, AnnotatedPhotos]
             seen[photo.path] = split
             objects = photo.open()[1]
             outside += len(photo.objects) - len(objects)
-            inside.append(AnnotatedPhoto(photo.path, objects))
+            inside.append(dataclasses.replace(photo, objects=objects))
         if outside:
             logger.warning("%s: %d objects outside of their photos were left out.", photos.name, outside)
         if not any(len(photo.objects) for photo in inside):

@@ -24,12 +24,14 @@ class Row:
         classifiers: how many.
         regression: whether boxes are moved.
         maps: whether it looks at the image once.
+        first: the number of the first classifier, from 1.
     """
 
     sources: tuple[str, ...]
     classifiers: int = 1
     regression: bool = False
     maps: bool = False
+    first: int = 1
 
     def describe(self, modes: dict[str, str]) -> dict:
         """The row in words; `modes` are of selective search, by source."""
@@ -54,6 +56,12 @@ def rows(recipe) -> list[Row]:
     return found + ([] if recipe.maps is None else [Row(both, maps=True)])
 
 
+def each_alone(recipe) -> list[Row]:
+    """Of a recipe of several classifiers each by itself, to compare all of them with."""
+    several = range(1, recipe.classifiers + 1) if recipe.classifiers > 1 else ()
+    return [Row(tuple(SOURCES), first=number) for number in several]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """Photos with all that was computed of them.
@@ -75,7 +83,7 @@ class Split:
 
     def of(self, row: Row, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The proposals of a row in one photo, and what its classifiers say of them, in the mean."""
-        names = ["maps"] if row.maps else range(1, row.classifiers + 1)
+        names = ["maps"] if row.maps else range(row.first, row.first + row.classifiers)
         boxes = np.concatenate([self.proposals[source][number] for source in row.sources])
         each = [np.concatenate([self.scores[name, source][number] for source in row.sources]) for name in names]
         return boxes, np.mean(each, axis=0, dtype=np.float64)
@@ -163,15 +171,28 @@ def measure(measurement: Measurement, suppression: float) -> tuple[dict, Scores]
     return facts, scores
 
 
-def seconds_per_image(detector: RCNN, images) -> float:
-    """The median time of images that are in memory, one after another, from pixels to detections."""
-    detector.detect(images[0])  # which compiles what is to be compiled
-    times = []
-    for image in images:
-        began = time.perf_counter()
-        detector.detect(image)
-        times.append(time.perf_counter() - began)
-    return round(float(np.median(times)), 3)
+def seconds_per_image(detectors: list[RCNN], images, progress=None) -> list[float]:
+    """The median time of images that are in memory, one after another, from pixels to detections.
+
+    Args:
+        detectors: they take turns, for a machine is not always equally fast.
+        images: uint8 (h, w, 3) each.
+        progress: is called with 1 after each image.
+
+    Returns:
+        Of each detector.
+    """
+    for detector in detectors:
+        detector.detect(images[0])  # which compiles what is to be compiled
+    times = np.zeros((len(images), len(detectors)))
+    for number, image in enumerate(images):
+        for place, detector in enumerate(detectors):
+            began = time.perf_counter()
+            detector.detect(image)
+            times[number, place] = time.perf_counter() - began
+        if progress is not None:
+            progress(1)
+    return np.median(times, axis=0).round(3).tolist()
 
 
 def table(found: list[dict]) -> str:

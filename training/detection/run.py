@@ -31,6 +31,7 @@ from training.detection.rows import (
     Row,
     Split,
     choose,
+    each_alone,
     measure,
     measurements,
     rounded,
@@ -82,12 +83,16 @@ class _Run:
     def all(self) -> list[dict]:
         detectors, val, test = self.parts()
         results, curves = [], {}
-        timed = [photo.open()[0] for photo in self.val.photos[: self.recipe.timed]]
-        compared = rows(self.recipe)
-        on_val, on_test = (self._measurements(split, compared, detectors) for split in (val, test))
-        for number, row in enumerate(_shown("measuring", compared)):
+        compared, alone = rows(self.recipe), each_alone(self.recipe)
+        on_val, on_test = (self._measurements(split, compared + alone, detectors) for split in (val, test))
+        measured = []
+        for number in _shown("measuring", range(len(compared + alone))):
             suppression, chosen = choose(on_val[number], self.recipe.suppressions)
-            facts, scores = measure(on_test[number], suppression)
+            measured.append((suppression, chosen, *measure(on_test[number], suppression)))
+        each = [facts["map50"] for *_, facts, _ in measured[len(compared) :]]
+        for row, seconds, (suppression, chosen, facts, scores) in zip(
+            compared, self._seconds(compared, detectors), measured, strict=False
+        ):
             covered = coverage(self.test, test.boxes(row))
             facts |= {
                 "map50_val": rounded(chosen),
@@ -95,10 +100,12 @@ class _Run:
                 "proposals_per_image": round(covered.proposals, 1),
                 "coverage": rounded(covered.covered),
                 "coverage_by_class": {each: rounded(value) for each, value in covered.by_class.items()},
-                "seconds_per_image": seconds_per_image(detectors.of(row), timed),
+                "seconds_per_image": seconds,
             }
+            if row.classifiers > 1 and not row.regression:
+                facts["map50_of_each"] = each
             results.append({**row.describe(detectors.modes), **facts})
-            curves[f"{number + 1}. {_title(results[-1])}"] = scores
+            curves[f"{len(results)}. {_title(results[-1])}"] = scores
         write(self.work_dir / "results.json", results)
         best = max(range(len(results)), key=lambda number: results[number]["map50_val"] or 0.0)
         result = results[best]
@@ -128,6 +135,11 @@ class _Run:
     def _measurements(self, split, compared, detectors):
         with _bar(f"candidates, {split.photos.name}", len(split.photos), "photo") as bar:
             return measurements([detectors.of(row) for row in compared], compared, split, detectors.scorers[1], bar)
+
+    def _seconds(self, compared, detectors) -> list[float]:
+        timed = [photo.open()[0] for photo in self.val.photos[: self.recipe.timed]]
+        with _bar("seconds per image", len(timed), "photo") as bar:
+            return seconds_per_image([detectors.of(row) for row in compared], timed, bar)
 
     def _propose(self, name, source) -> dict[str, list]:
         """The proposals of a source for all splits."""
@@ -281,7 +293,7 @@ class _Detectors:
 
     def of(self, row: Row, suppression: float = 0.3) -> RCNN:
         """That of a row."""
-        one = self.scorers["maps" if row.maps else 1]
+        one = self.scorers["maps" if row.maps else row.first]
         return RCNN(
             one if row.classifiers == 1 else self.ensemble,
             [self.sources[name] for name in row.sources],
