@@ -199,8 +199,10 @@ def compose(weights, described, count, trained, untrained, findings: list[Findin
         "## What the statistics ask for, and what Table 1 chose",
         "",
         f"At a threshold of {usual:g}. Shares are those of 1x1 / 3x3 / 5x5 in percent, of groups and of filters (the "
-        "pooling branch left out); the last column is the module that the statistics ask for at as many multiply-adds, "
-        "in the order of Table 1's columns.",
+        "pooling branch left out). The spread of a group is the root of the mean square of the distance at which it "
+        "correlates, in places of the map: 0 where it does at one place alone, 2 where it does alike at all that were "
+        "looked at. The last column is the module that the statistics ask for at as many multiply-adds, in the order "
+        "of Table 1's columns.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
