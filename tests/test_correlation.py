@@ -1,13 +1,14 @@
 """Correlation statistics against numpy over all activations at once; in any batches and any order."""
 
 import logging
+import threading
 
 import keras
 import numpy as np
 import pytest
 
 from keras_inception.topology import correlation_statistics
-from keras_inception.topology.correlation import half_plane
+from keras_inception.topology.correlation import _Parallel, half_plane
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +97,9 @@ def blank_first(maps):
     [
         (lambda normal: np.maximum(normal, 0), 1e-6),
         (lambda normal: 1000 + normal, 1e-6),
+        (lambda normal: np.where(np.arange(len(normal))[:, None, None, None] % 16, 50 + normal, 0), 1e-6),
         # Float32's products of a few deviations that are a thousand times all others.
-        (lambda normal: blank_first(1000 + normal), 5e-6),
-        (lambda normal: np.where(np.arange(len(normal))[:, None, None, None] % 16, 50 + normal, 0), 5e-6),
+        (lambda normal: blank_first(1000 + normal), 2e-6),
         # Means that differ from place to place.
         (lambda normal: normal + 1000 * (np.arange(12) == 0)[:, None], 1e-6),
         (lambda normal: normal + 1000 * (np.arange(12) == 0)[:, None] * (-1.0) ** np.arange(6), 1e-6),
@@ -254,6 +255,16 @@ def test_blas_has_as_many_threads_as_before(network, images):
         before = threadpool_info()
         correlation_statistics(network, ["first", "second"], images, radius=1)
         assert threadpool_info() == before
+
+
+def test_calls_run_beside_each_other():
+    from threadpoolctl import threadpool_limits
+
+    barrier = threading.Barrier(2, timeout=30)  # one alone would wait in vain
+    with threadpool_limits(2, user_api="blas"), _Parallel() as parallel:
+        parallel([barrier.wait, barrier.wait])
+        with pytest.raises(ValueError, match="of a call"):
+            parallel([lambda: None, lambda: int("of a call")])
 
 
 def test_a_progress_bar_when_it_is_asked_for(network, images, capsys):
