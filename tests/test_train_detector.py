@@ -1,6 +1,7 @@
 """`python -m training.detect`, all of it, on photos of coloured rectangles."""
 
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -22,7 +23,7 @@ from training.detect import main
 from training.detection.data import read_splits
 from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
 from training.detection.rows import Row, each_alone, rows, table
-from training.detection.run import _Run
+from training.detection.run import _bar, _Run
 from training.recipe import Recipe, load_config
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -253,6 +254,17 @@ def test_a_class_that_no_photo_to_train_on_shows_is_named(tmp_path, caplog):
         path.write_text(json.dumps({**data, "categories": [*data["categories"], {"id": 9, "name": "dark"}]}))
     assert read_splits(place, recipe)["train"].classes == ("bright", "dark")
     assert "instances_train.json: no photo shows dark, so it cannot be learned." in caplog.text
+
+
+def test_progress_is_shown_on_a_terminal_alone(monkeypatch):
+    for terminal in (True, False):
+        stream = io.StringIO()
+        stream.isatty = lambda terminal=terminal: terminal
+        monkeypatch.setattr(sys, "stderr", stream)
+        with _bar("regions", 3, "photo") as update:
+            for _ in range(3):
+                update(1)
+        assert ("regions" in stream.getvalue() and "3/3" in stream.getvalue()) == terminal
 
 
 def test_rows_of_a_recipe():
