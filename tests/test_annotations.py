@@ -125,30 +125,57 @@ def test_what_an_annotation_of_coco_is_of_but_the_file_has_not(tmp_path, field, 
         read_annotated(write_coco(tmp_path, json.dumps(data).encode()), "val2017")
 
 
-def test_a_photo_of_another_size_than_its_annotation(voc, tmp_path):
-    """Its boxes would be elsewhere."""
+def sized(width, height):
+    return f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+
+
+@pytest.mark.parametrize(
+    "size, outcome",
+    [
+        (sized(80, 60), "right"),
+        ("", "right"),
+        ("<size/>", "right"),
+        (sized(0, 0), "right"),
+        (sized(" ", "60px"), "right"),
+        (sized("nan", "1e999"), "right"),
+        (sized(160, 120), "resized"),  # though the boxes have room
+        (sized(41, 31), "resized"),
+        (sized(60, 80), "warning"),  # the boxes, up to 40 x 50, have room in either
+        (sized(300, 200), "warning"),
+    ],
+)
+def test_a_photo_of_another_size_than_its_annotation(voc, size, outcome, caplog):
     path = voc / "Annotations" / "a.xml"
-    text = path.read_text()
-    sizes = [("<size><width>80</width><height>60</height><depth>3</depth></size>", True), ("", True)]
-    sizes += [("<size><width>0</width><height>0</height></size>", True), ("<size/>", True)]
-    sizes += [("<size><width>160</width><height>120</height></size>", False)]
-    for size, right in sizes:
-        path.write_text(text.replace("<annotation>", f"<annotation>{size}"))
-        first = read_annotated(voc, "train")[0]
-        if right:
-            assert first.open()[0].shape == (60, 80, 3)
-        else:
-            with pytest.raises(ValueError, match=r"a photo of 160 x 120 pixels, .*: .*a\.jpg, of 80 x 60$"):
-                first.open()
+    path.write_text(path.read_text().replace("<annotation>", f"<annotation>{size}"))
+    first = read_annotated(voc, "train")[0]
+    caplog.clear()
+    if outcome == "resized":
+        with pytest.raises(ValueError, match=r"boxes in the photo as it is, .*: .*a\.jpg is of 80 x 60 pixels, "):
+            first.open()
+    else:
+        assert first.open()[0].shape == (60, 80, 3) and len(first.open()[1]) == 2
+    assert ("its boxes are taken as they are" in caplog.text) == (outcome == "warning")
+
+
+def test_boxes_of_a_photo_that_exif_turns(tmp_path, caplog):
+    """Some programs annotate it as it is stored, some as it is shown."""
     data = coco_data()
     data["images"][0] |= {"height": 60, "width": 80}
-    root = write_coco(tmp_path / "coco", json.dumps(data).encode())
+    root = write_coco(tmp_path / "stored", json.dumps(data).encode())
     assert read_annotated(root, "val2017")[0].open()[0].shape == (60, 80, 3)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.full((60, 80, 3), 128, np.uint8)).save(root / "val2017" / "a.jpg", exif=exif)
-    with pytest.raises(ValueError, match="a photo of 80 x 60 pixels.*of 60 x 80, turned by a quarter, as an EXIF"):
+    pixels, objects = read_annotated(root, "val2017")[0].open()
+    assert pixels.shape == (80, 60, 3) and len(objects) == 2
+    assert "a.jpg is of 60 x 80 pixels, and annotated as of 80 x 60; its boxes are taken as they are." in caplog.text
+    data["annotations"][0]["bbox"] = [60, 2, 15, 20]
+    (root / "annotations" / "instances_val2017.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=r"photo as it is, turned as its EXIF orientation says; Received: .*a\.jpg"):
         read_annotated(root, "val2017")[0].open()
+    data["annotations"][0]["bbox"] = [2, 60, 15, 20]
+    (root / "annotations" / "instances_val2017.json").write_text(json.dumps(data))
+    assert read_annotated(root, "val2017")[0].open()[1].boxes[0].tolist() == [2, 60, 17, 80]
 
 
 def test_classes_that_were_given(voc):
@@ -208,8 +235,6 @@ def test_a_photo_outside_of_cocos_folder(tmp_path, file):
         voc_annotation(("x", (1, "a", 3, 4))),
         voc_annotation(("", (1, 2, 3, 4))),
         voc_annotation(("x", (1, 2, "nan", 4))),
-        "<annotation><size><width>a</width><height>3</height></size></annotation>",
-        "<annotation><size><width>1.5</width><height>nan</height></size></annotation>",
     ],
 )
 def test_what_is_no_annotation_of_voc(tmp_path, text):

@@ -44,6 +44,21 @@ def test_s2_is_the_likeness_of_the_nearest_patch(beta):
     assert found[1, 0] == pytest.approx(1 if beta else 0, abs=2e-3) and found[1, 0] > found[0, 0]
 
 
+@pytest.mark.parametrize("beta", [None, 1.0])
+def test_gradients_where_a_prototype_was_cut_out(beta):
+    """There the distance is 0, and its root has no gradient."""
+    import tensorflow as tf
+
+    pixels = tf.constant(images(4))
+    model = HMAX(20, patch_sizes=(4,), bands=(1,), input_shape=(40, 40, 3), beta=beta)
+    imprint(model, pixels.numpy())
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        found = model(pixels)
+    gradient = tape.gradient(found, pixels).numpy()
+    assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
+
+
 def test_a_map_smaller_than_the_prototypes():
     layer = Prototypes(2, 8)
     assert layer(np.ones((1, 5, 9, 4), "float32")).shape == (1, 2)

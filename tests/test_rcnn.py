@@ -79,10 +79,17 @@ def test_classifiers_must_agree_on_their_labels():
     first = labelled("cat", "dog", "background")
     assert RCNN([first, labelled("cat", "dog", "background")], selective_search).classes == ("cat", "dog")
     assert RCNN([first, keras.models.clone_model(first)], selective_search, classes=("a", "b")).classes == ("a", "b")
-    with pytest.raises(ValueError, match=r"classifiers of the same labels; Received: \('cat', .* and \('dog', 'cat'"):
-        RCNN([first, labelled("dog", "cat", "background")], selective_search)
+    for classes in (None, ("a", "b")):
+        with pytest.raises(ValueError, match=r"of the same labels; Received: \('cat', .* and \('dog', 'cat'"):
+            RCNN([first, labelled("dog", "cat", "background")], selective_search, classes=classes)
+    other, elsewhere = labelled("n1", "n2", "background"), labelled("background", "cat", "dog")
+    with pytest.raises(ValueError, match=r"classifiers of the same labels; Received: \('cat', .* and \('n1', 'n2'"):
+        RCNN([first, other], selective_search)
     with pytest.raises(ValueError, match=r"the label 'background' last; Received: labels \('background', 'cat', 'dog'"):
-        RCNN(labelled("background", "cat", "dog"), selective_search)
+        RCNN(elsewhere, selective_search)
+    # Who names the classes may know better.
+    for models in ([first, other], elsewhere):
+        assert RCNN(models, selective_search, classes=("cat", "dog")).classes == ("cat", "dog")
 
 
 def test_an_image_that_is_none():

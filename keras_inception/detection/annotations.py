@@ -37,22 +37,32 @@ class AnnotatedPhoto:
         """The photo, RGB, uint8 (h, w, 3), and its objects, boxes clipped to it; without those that are outside.
 
         Raises:
-            ValueError: the photo cannot be decoded, or is not of the size that was annotated.
+            ValueError: the photo cannot be decoded, or is not of the size that its boxes were annotated at.
             OSError: it cannot be read.
         """
         photo = np.asarray(open_image(self.path))
-        if self.height_width not in (None, photo.shape[:2]):
-            (height, width), known = photo.shape[:2], self.height_width
-            turned = ", turned by a quarter, as an EXIF orientation does" if known == (width, height) else ""
-            raise ValueError(
-                f"expected a photo of {known[1]} x {known[0]} pixels, for its boxes were annotated there; Received: "
-                f"{self.path}, of {width} x {height}{turned}"
-            )
+        self._compare(photo.shape[:2])
         boxes = clip(self.objects.boxes, photo.shape[:2])
         inside = area(boxes) > 0
         known = self.objects
         columns = (known.labels, known.difficult, known.crowd, np.minimum(known.areas, area(boxes)))
         return photo, Objects(boxes[inside], *(column[inside] for column in columns))
+
+    def _compare(self, height_width) -> None:
+        """Raises ValueError where the boxes are of another size than the photo's, and warns where they may be."""
+        if self.height_width is None or tuple(self.height_width) == height_width:
+            return
+        (height, width), (known_height, known_width) = height_width, self.height_width
+        furthest = self.objects.boxes[:, 2:].max(0, initial=0)
+        beyond = (furthest > (width + 1, height + 1)).any() and (furthest <= (known_width + 1, known_height + 1)).all()
+        resized = abs(known_height / height - known_width / width) < 0.01 * known_width / width
+        sizes = f"{self.path} is of {width} x {height} pixels, and annotated as of {known_width} x {known_height}"
+        if beyond or resized:
+            raise ValueError(
+                "expected boxes in the photo as it is, turned as its EXIF orientation says; Received: "
+                f"{sizes}. Correct the annotation, or take the size out of it"
+            )
+        logger.warning("%s; its boxes are taken as they are.", sizes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,11 +208,12 @@ def _read_annotation(annotation):
 
 
 def _size(height, width) -> tuple[int, int] | None:
-    """Height and width in pixels; None where they are not said, or 0, as some programs have them."""
-    size = tuple(float(side or 0) for side in (height, width))
-    if not all(map(float.is_integer, size)):
-        raise ValueError(f"a photo of {width} x {height} pixels")
-    return tuple(map(int, size)) if min(size) > 0 else None
+    """Height and width in pixels; None where they are not said, or what cannot be, as some programs have them."""
+    try:
+        size = int(float(height)), int(float(width))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return size if min(size) > 0 else None
 
 
 def _read_coco(path, images, classes):

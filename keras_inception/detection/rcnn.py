@@ -40,7 +40,7 @@ class RCNN:
 
     Raises:
         ValueError: an argument is not like that, `classes` are not one less than the classifier has, classifiers have
-            labels that differ, or their last is not the background but another one is.
+            their labels in different orders; or, without `classes`, different ones, or the background not last.
     """
 
     def __init__(
@@ -90,12 +90,13 @@ class RCNN:
             labels = stored_spec(model).get("labels")
             if isinstance(labels, (list, tuple)) and len(labels) == count + 1 and tuple(labels) not in known:
                 known.append(tuple(labels))
-        if len(known) > 1:
+        named = classes is not None
+        if len(known) > 1 and not (named and len({frozenset(labels) for labels in known}) == len(known)):
             one, other, *_ = known
             raise ValueError(f"expected classifiers of the same labels; Received: {one!r:.100} and {other!r:.100}")
-        if known and BACKGROUND in known[0][:-1]:
+        if not named and known and BACKGROUND in known[0][:-1]:
             raise ValueError(f"expected the label {BACKGROUND!r} last; Received: labels {known[0]!r:.200}")
-        if classes is None:
+        if not named:
             classes = known[0][:-1] if known else map(str, range(count))
         classes = tuple(map(str, classes))
         if len(classes) != count:

@@ -87,8 +87,10 @@ class Prototypes(keras.layers.Layer):
         options = {"strides": 1, "padding": "valid", "data_format": "channels_last"}
         energy = ops.conv(ops.sum(ops.square(x), -1, keepdims=True), ops.ones((self.size, self.size, 1, 1)), **options)
         squares = energy - 2 * ops.conv(x, kernel, **options) + ops.sum(ops.square(kernel), (0, 1, 2))
-        nearest = ops.maximum(ops.min(squares, axis=(1, 2)), 0)
-        return -ops.sqrt(nearest) if self.beta is None else ops.exp(-self.beta * nearest)
+        nearest = ops.min(squares, axis=(1, 2))
+        if self.beta is None:
+            return -ops.sqrt(ops.maximum(nearest, 1e-12))  # at 0 the root has no gradient
+        return ops.exp(-self.beta * ops.maximum(nearest, 0))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.count)
@@ -178,8 +180,8 @@ def imprint(model, images, *, seed=0, batch_size=32) -> None:
         batch_size: images at a time.
 
     Raises:
-        ValueError: there are no images, one has pixels that are no finite numbers, or no band's map has room for a
-            prototype.
+        ValueError: there are no images, one that a prototype comes from has pixels that are no finite numbers, or no
+            band's map has room for a prototype.
     """
     bands = [layer.output for layer in model.layers if isinstance(layer, C1)]
     layers = [layer for layer in model.layers if isinstance(layer, Prototypes)]

@@ -21,8 +21,8 @@ class UnitCluster:
         rings: mean correlation of one at a place with one at so many rows or columns from it, from 0 up, each unit's
             with itself too.
         spread: root of the mean square of the distance, in places of the map, at which they correlate; distances are
-            weighted by the correlation there, where it is clearly above zero. They end where the statistics do: it is
-            at most that of all offsets alike, 2 for a radius of 2.
+            weighted by the correlation there, where it is clearly above zero, and end where the statistics do: with a
+            radius of 2, it is 2 where they correlate alike at all offsets.
         patch: rows and columns of the square in which the correlation is at least half of that at one place.
     """
 

@@ -79,7 +79,7 @@ class LayerStatistics:
         """
         found = self._found(offset)
         products, ends = found.products, ((found.squares_a, found.mean_a), (found.squares_b, found.mean_b))
-        if offset not in self.moments:
+        if tuple(offset) not in self.moments:
             products, ends = products.T, ends[::-1]
         scale = np.sqrt(np.outer(ends[0][0], ends[1][0]))
         steady = ~np.outer(*(_varies(squares, mean, found.count) for squares, mean in ends))
@@ -158,12 +158,13 @@ def correlation_statistics(
     Raises:
         ImportError: threadpoolctl is not installed; the message says what to install.
         ValueError: a layer that is not in the model, or has no map, or no layer at all; no images, or of several sizes;
-            a pixel, a weight or an activation that is no number; a number that is not what it can be.
+            a pixel, a weight or an activation that is no number (but for what overflows below a ReLU, of which
+            TensorFlow's makes 0); a number that is not what it can be.
     """
     from huggingface_hub.utils import tqdm
 
     layers = [layers] if isinstance(layers, str) else list(layers)
-    if not layers or batch_size < 1:
+    if not layers or (hasattr(dataset, "shape") and batch_size < 1):
         raise ValueError(
             f"expected a layer or more, and a positive batch_size; Received: layers={layers}, batch_size={batch_size}"
         )
@@ -176,11 +177,12 @@ def correlation_statistics(
         if len(getattr(tensor, "shape", ())) != 4:
             shape = getattr(tensor, "shape", None)
             raise ValueError(f"expected a layer whose output is a map; Received: {name}, of shape {shape}")
+    network = keras.Model(model.input, found)
     # Before activations: TensorFlow's ReLU makes 0 of NaN.
-    for variable in model.variables:
+    for variable in network.variables:
         if not _finite(keras.ops.convert_to_numpy(variable)):
             raise ValueError(f"expected weights that are finite numbers; Received: NaN or infinity in {variable.path}")
-    forward = _forward(keras.Model(model.input, found))
+    forward = _forward(network)
     rng = np.random.default_rng(seed)
     sums = {name: _LayerSums(name, radius, positions, rng) for name in found}
     images = 0

@@ -32,7 +32,7 @@ def read_splits(data_dir, recipe: DetectionRecipe) -> dict[str, AnnotatedPhotos]
             seen[photo.path] = split
             objects = photo.open()[1]
             outside += len(photo.objects) - len(objects)
-            inside.append(dataclasses.replace(photo, objects=objects))
+            inside.append(dataclasses.replace(photo, objects=objects, height_width=None))  # which was compared
         if outside:
             logger.warning("%s: %d objects outside of their photos were left out.", photos.name, outside)
         if not any(len(photo.objects) for photo in inside):

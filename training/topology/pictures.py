@@ -33,7 +33,7 @@ def draw(png, trained, untrained) -> None:
             axis.axvline(x, color="#d0d0d0", linestyle=":")
     own = [m.own_share for m in usual]
     axes[0, 1].plot(at, own, "s--", color="#d95f02", label="Table 1")
-    axes[0, 0].axhline(2, color="#d0d0d0", linewidth=0.8)  # as far as offsets of up to 2 places can tell
+    axes[0, 0].axhline(2, color="#d0d0d0", linewidth=0.8)  # where all offsets of up to 2 places are alike
     axes[0, 0].legend(frameon=False, fontsize=8)
     axes[0, 1].legend(frameon=False, fontsize=8)
     colours = ("#fdd49e", "#fc8d59", "#b30000")

@@ -27,7 +27,7 @@ class Asked:
         units: channels of that layer, and how many of them ever change.
         groups: of correlated units, how many are as wide as 1x1, 3x3, and 5x5 or more.
         spread: root mean square distance of correlation within a group, in places of the map: the mean over units.
-            Offsets of up to 2 places can tell of no more than 2.
+            It is 2 where all offsets of up to 2 places are alike.
         widths: the module that they ask for at the multiply-adds of the network's own.
         own: the widths of the network's own module.
     """
