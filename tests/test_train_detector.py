@@ -24,7 +24,7 @@ from training.detection.data import read_splits
 from training.detection.recipe import DetectionRecipe, MapOptions, MultiBoxOptions
 from training.detection.rows import Row, each_alone, rows, table
 from training.detection.run import _bar, _Run
-from training.recipe import Recipe, load_config
+from training.recipe import Recipe
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 COLOURS = {"blue": (30, 30, 220), "red": (220, 30, 30)}
@@ -109,6 +109,13 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
     }
     assert len(made) == 3 * 26 + 1
 
+    measured, measure = [], _Run._measurements
+
+    def recorded(run, split, compared, detectors):
+        measured.append((split, compared, detectors, measure(run, split, compared, detectors)))
+        return measured[-1][-1]
+
+    monkeypatch.setattr(_Run, "_measurements", recorded)
     out = tmp_path / "numbers" / "toys.json"
     assert main([*arguments, "--work-dir", str(work), "--out", str(out)]) == 0
     said = capsys.readouterr().out
@@ -152,12 +159,9 @@ def test_killed_it_goes_on_and_ends_with_a_detector(toys, tmp_path, monkeypatch,
             assert picture.width > 600 and np.ptp(np.asarray(picture.convert("L"))) > 100
 
     # What a row is measured by is what its detector finds.
-    recipe = load_config(arguments[0], DetectionRecipe)["recipe"]
-    run = _Run(recipe, "toys", pathlib.Path(arguments[2]), work, ())
-    detectors, _, test = run.parts()
-    compared = rows(recipe) + each_alone(recipe)[1:]
-    measured = run._measurements(test, compared, detectors)
-    for row, measurement in zip(compared, measured, strict=True):
+    _, (test, compared, detectors, on_test) = measured
+    assert len(compared) == len(found) + 2
+    for row, measurement in zip(compared, on_test, strict=True):
         for photo, expected in list(zip(test.photos, measurement.detections(0.3), strict=True))[:2]:
             there = detectors.of(row, 0.3).detect(photo.open()[0])
             assert len(there) == len(expected) > 0
