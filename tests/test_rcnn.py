@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from test_detector_folder import WIDTHS
 from test_selective_search import COLOURS, OBJECTS, scene
 
 import keras_inception
@@ -16,7 +17,6 @@ from keras_inception.detection.scoring import MapScorer, RegionScorer
 from keras_inception.detection.selective_search import selective_search
 
 COLOURED = ("red", "green", "blue")
-WIDTHS = {module: (4,) * 6 for module in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")}
 
 
 def by_colour(sharpness=20.0, size=16):

@@ -90,6 +90,7 @@ class RCNN:
             labels = stored_spec(model).get("labels")
             if isinstance(labels, (list, tuple)) and len(labels) == count + 1 and tuple(labels) not in known:
                 known.append(tuple(labels))
+        # Who names the classes may join classifiers of other names, but hardly of the same in another order.
         named = classes is not None
         if len(known) > 1 and not (named and len({frozenset(labels) for labels in known}) == len(known)):
             one, other, *_ = known

@@ -81,18 +81,17 @@ class _Run:
         self.data = data_dir.resolve().name
 
     def all(self) -> list[dict]:
-        detectors, val, test = self.parts()
+        detectors, val, test = self._parts()
         results, curves = [], {}
         compared, alone = rows(self.recipe), each_alone(self.recipe)
-        on_val, on_test = (self._measurements(split, compared + alone, detectors) for split in (val, test))
-        measured = []
-        for number in _shown("measuring", range(len(compared + alone))):
-            suppression, chosen = choose(on_val[number], self.recipe.suppressions)
-            measured.append((suppression, chosen, *measure(on_test[number], suppression)))
-        each = [facts["map50"] for *_, facts, _ in measured[len(compared) :]]
-        for row, seconds, (suppression, chosen, facts, scores) in zip(
-            compared, self._seconds(compared, detectors), measured, strict=False
-        ):
+        measured = list(dict.fromkeys(compared + alone))  # the first alone is a row too
+        on_val, on_test = (self._measurements(split, measured, detectors) for split in (val, test))
+        found = {}
+        for row, here, there in zip(_shown("measuring", measured), on_val, on_test, strict=True):
+            suppression, chosen = choose(here, self.recipe.suppressions)
+            found[row] = suppression, chosen, *measure(there, suppression)
+        for row, seconds in zip(compared, self._seconds(compared, detectors), strict=True):
+            suppression, chosen, facts, scores = found[row]
             covered = coverage(self.test, test.boxes(row))
             facts |= {
                 "map50_val": rounded(chosen),
@@ -103,7 +102,7 @@ class _Run:
                 "seconds_per_image": seconds,
             }
             if row.classifiers > 1 and not row.regression:
-                facts["map50_of_each"] = each
+                facts["map50_of_each"] = [found[one][2]["map50"] for one in alone]
             results.append({**row.describe(detectors.modes), **facts})
             curves[f"{len(results)}. {_title(results[-1])}"] = scores
         write(self.work_dir / "results.json", results)
@@ -113,7 +112,7 @@ class _Run:
         self._draw(curves, on_test[best].detections(result["suppression"]), result)
         return results
 
-    def parts(self) -> tuple["_Detectors", Split, Split]:
+    def _parts(self) -> tuple["_Detectors", Split, Split]:
         """What detectors are put together of, trained; and what is known of the splits to choose and to measure on."""
         proposals = {"selective_search": self._propose("selective_search", self.recipe.search)}
         proposer = self._multibox()
